@@ -1,0 +1,1 @@
+"""Annotation of chest CT: body, lungs and airways, with their measurements."""

@@ -1,0 +1,268 @@
+"""The seam between the science side and the hospital side: images in, findings out.
+
+Geometry is fixed here once. Voxel arrays have the axes (slice, row, column). `affine_mm` maps the
+homogeneous voxel index (slice, row, column, 1) of a voxel's centre to patient coordinates in
+millimetres, LPS: +x to the patient's left, +y to the back, +z to the head (PS3.3 C.7.6.2.1.1).
+No handedness is assumed: a series stacked from feet to head is left-handed in these axes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Affine = npt.NDArray[np.float64]
+Voxels = npt.NDArray[np.float32]
+BoolMask = npt.NDArray[np.bool_]
+
+Progress = Callable[[float, str], None]
+"""Called with the fraction done, 0 to 1, and what is being done; it may raise to cancel the run."""
+
+
+class Unsuitable(Exception):
+    """The image is not what the algorithm is made for; the message says what was found instead."""
+
+
+class Code(NamedTuple):
+    """A coded concept (PS3.3 section 8): Code Value, Coding Scheme Designator, Code Meaning."""
+
+    value: str
+    scheme: str
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A regular stack of slices in patient space.
+
+    Attributes:
+        voxels: float32, axes (slice, row, column).
+        affine_mm: 4x4, voxel index to patient LPS millimetres; invertible.
+        unit: "HU" for CT, "arbitrary" where values have no scale.
+        modality: Modality (0008,0060) of the source series.
+        sop_instance_uids: one SOP Instance UID for each slice, in slice order.
+
+    Raises:
+        ValueError: an array of another shape, or an affine that cannot be inverted.
+    """
+
+    voxels: Voxels
+    affine_mm: Affine
+    unit: Literal["HU", "arbitrary"]
+    modality: str
+    sop_instance_uids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.voxels.ndim != 3:
+            raise ValueError(f"voxels has {self.voxels.ndim} axes; it must have 3: slice, row, column")
+        if self.affine_mm.shape != (4, 4) or abs(np.linalg.det(self.affine_mm[:3, :3])) < 1e-9:
+            raise ValueError("affine_mm must be an invertible 4x4 matrix")
+        if len(self.sop_instance_uids) != self.voxels.shape[0]:
+            raise ValueError(
+                f"{len(self.sop_instance_uids)} SOP Instance UIDs for {self.voxels.shape[0]} slices"
+            )
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance in millimetres between neighbours along (slice, row, column)."""
+        slices, rows, columns = np.linalg.norm(self.affine_mm[:3, :3], axis=0)
+        return float(slices), float(rows), float(columns)
+
+    @property
+    def voxel_volume_ml(self) -> float:
+        """Volume of one voxel in millilitres."""
+        return float(abs(np.linalg.det(self.affine_mm[:3, :3]))) / 1000.0
+
+
+@dataclass(frozen=True, eq=False)
+class Photograph:
+    """A colour photograph: uint8 pixels with axes (row, column, RGB)."""
+
+    pixels: npt.NDArray[np.uint8]
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """One segmented structure, kept as the box that encloses it on the source grid.
+
+    Attributes:
+        label: a name for people, unique within the findings.
+        category: Segmented Property Category (CID 7150).
+        type: Segmented Property Type (CID 7151 and below).
+        rgb: display colour, 0 to 255.
+        mask: bool, axes (slice, row, column), cropped to the box.
+        origin: voxel index (slice, row, column) of the box's first corner on the source grid.
+        laterality: modifier of the type, for paired organs (CID 244).
+        review: why a person should look at this segment first; None if there is no doubt.
+    """
+
+    label: str
+    category: Code
+    type: Code
+    rgb: tuple[int, int, int]
+    mask: BoolMask
+    origin: tuple[int, int, int]
+    laterality: Code | None = None
+    review: str | None = None
+
+    @classmethod
+    def from_mask(
+        cls,
+        mask: BoolMask,
+        *,
+        label: str,
+        category: Code,
+        type: Code,  # noqa: A002 - the field's term
+        rgb: tuple[int, int, int],
+        laterality: Code | None = None,
+        review: str | None = None,
+    ) -> Self:
+        """Crop a mask that covers the whole source grid.
+
+        Raises:
+            ValueError: the mask is empty.
+        """
+        if not mask.any():
+            raise ValueError(f"segment {label!r} has no voxel")
+        bounds = [np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+        low = tuple(int(b[0]) for b in bounds)
+        box = tuple(slice(int(b[0]), int(b[-1]) + 1) for b in bounds)
+        cropped = np.ascontiguousarray(mask[box])
+        return cls(label, category, type, rgb, cropped, (low[0], low[1], low[2]), laterality, review)
+
+    @property
+    def box(self) -> tuple[slice, slice, slice]:
+        """Where the cropped mask lies on the source grid."""
+        s, r, c = (slice(o, o + n) for o, n in zip(self.origin, self.mask.shape, strict=True))
+        return s, r, c
+
+    @property
+    def voxel_count(self) -> int:
+        """Number of voxels in the segment."""
+        return int(np.count_nonzero(self.mask))
+
+    def on_grid(self, shape: tuple[int, ...]) -> BoolMask:
+        """The mask on the whole source grid of the given shape (slice, row, column)."""
+        full = np.zeros(shape, dtype=np.bool_)
+        full[self.box] = self.mask
+        return full
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A number measured on a segment, or on the image where `segment` is None.
+
+    Attributes:
+        segment: label of the segment.
+        name: a short name for people and for `findings.json`, such as "MeshVolume".
+        code: the quantity measured.
+        value: in `unit`.
+        unit: a UCUM unit as a code; dimensionless is ("1", "UCUM", "no units").
+        derivation: how the value was derived (CID 7464), such as Mean of an attenuation coefficient.
+    """
+
+    segment: str | None
+    name: str
+    code: Code
+    value: float
+    unit: Code
+    derivation: Code | None = None
+
+
+@dataclass(frozen=True)
+class Landmark:
+    """A named place: a point in patient LPS millimetres on the slice that shows it."""
+
+    name: str
+    code: Code
+    position_mm: tuple[float, float, float]
+    sop_instance_uid: str
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the body and the slices that show it."""
+
+    name: str
+    code: Code
+    sop_instance_uids: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Score:
+    """A verdict on the whole image; `calibrated` says whether `value` may be read as a probability."""
+
+    name: str
+    code: Code
+    value: float
+    unit: Code
+    calibrated: bool = False
+    urgency: Literal["HIGH", "MEDIUM", "LOW"] | None = None
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that an algorithm found in one image."""
+
+    segments: tuple[Segment, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    landmarks: tuple[Landmark, ...] = ()
+    regions: tuple[Region, ...] = ()
+    scores: tuple[Score, ...] = ()
+
+
+class Algorithm(Protocol):
+    """What an algorithm is: a name, a version, and a function from an image to findings."""
+
+    @property
+    def name(self) -> str:
+        """The name in the catalogue."""
+
+    @property
+    def version(self) -> str:
+        """Changes whenever the same image could give other findings."""
+
+    def run(self, image: Volume, progress: Progress) -> Findings:
+        """Find; masks come back on the grid of `image`.
+
+        Raises:
+            Unsuitable: the image is not what the algorithm is made for.
+        """
+
+
+def silent(fraction: float, stage: str) -> None:
+    """A progress callback that does nothing."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weights an algorithm runs with, as they are recorded in every result."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class CatalogueEntry:
+    """What the catalogue says of an algorithm without loading it.
+
+    Attributes:
+        load: imports the algorithm and builds it from its options (text values by name).
+            Raises ValueError for an option it does not know.
+    """
+
+    name: str
+    version: str
+    summary: str
+    modalities: frozenset[str]
+    input: str
+    outputs: tuple[str, ...]
+    licence: str
+    intended_use: str
+    load: Callable[[dict[str, str]], Algorithm]
+    weights: Weights | None = None
+    options: dict[str, str] = field(default_factory=dict)

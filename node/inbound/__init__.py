@@ -1,0 +1,1 @@
+"""The receiving side: from a DICOM association to a complete study and its volumes."""

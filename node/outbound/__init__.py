@@ -1,0 +1,1 @@
+"""The sending side: from findings to DICOM objects that are proved right, stored and confirmed."""
