@@ -1,0 +1,95 @@
+"""The command line: `ainode`, or `python -m node`.
+
+Exit status 0: done. 1: it failed. 2: wrong use or configuration. Errors are one sentence on standard error.
+"""
+
+import logging
+import sys
+import warnings
+from collections.abc import Sequence
+
+import structlog
+import typer
+from click import ClickException, UsageError
+from click.exceptions import Exit
+
+from node.commands import network, roles, science, worklist
+from node.commands.console import err
+from node.errors import AINodeError, ConfigurationError
+
+app = typer.Typer(
+    name="ainode",
+    help="The open AI node that hospitals connect to their PACS. Research use only.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (roles.up, roles.listen, roles.work, roles.serve, science.run):
+    app.command()(command)
+app.add_typer(science.algorithms, name="algorithms")
+app.add_typer(worklist.routes, name="routes")
+app.add_typer(worklist.workitems, name="workitems")
+for command in (network.send, science.phantom, network.doctor):
+    app.command()(command)
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show a traceback when something fails."),
+) -> None:
+    """Options of every command."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with its exit status."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in given
+    _configure_logging()
+    try:
+        status = app(["--debug"] * debug + [a for a in given if a != "--debug"], standalone_mode=False)
+        sys.exit(status if isinstance(status, int) else 0)
+    except Exit as stop:
+        sys.exit(stop.exit_code)
+    except (AINodeError, ClickException, typer.Abort, KeyboardInterrupt) as error:
+        if debug:
+            raise
+        sys.exit(_report(error))
+
+
+def _report(error: BaseException) -> int:
+    """Say what went wrong in one sentence; the exit status."""
+    if isinstance(error, UsageError):
+        sentence = (
+            f"{error.format_message()} See `{error.ctx.command_path if error.ctx else 'ainode'} --help`."
+        )
+    elif isinstance(error, ClickException):
+        sentence = error.format_message()
+    else:
+        sentence = str(error) or "interrupted"
+    err.print(f"ainode: {sentence}", markup=False, highlight=False, soft_wrap=True)
+    return 2 if isinstance(error, ClickException | ConfigurationError) else 1
+
+
+def _configure_logging() -> None:
+    """One line for each event on standard error: for people on a terminal, JSON elsewhere.
+
+    Libraries may quote header values in their warnings, so theirs are not shown.
+    """
+    renderer = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else structlog.processors.JSONRenderer()
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    warnings.simplefilter("ignore")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,224 @@
+"""The composition root: the only place that knows every room and wires them together."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import structlog
+import uvicorn
+
+from algorithms import CATALOGUE
+from algorithms.protocol import CatalogueEntry
+from node.config import Settings
+from node.errors import ConfigurationError
+from node.jobs import routing, schema, tasks
+from node.jobs.index import Index
+from node.jobs.outbox import Outbox
+from node.jobs.reception import Reception
+from node.jobs.worker import Worker
+from node.jobs.worklist import Workitem, Worklist
+from node.web.app import create_app
+from node.web.rooms import Rooms
+
+log = structlog.get_logger()
+
+_STOP_SECONDS = 15
+_RESTART_SECONDS = 2
+
+
+@dataclass(frozen=True)
+class House:
+    """The rooms of one node, built when they are first entered."""
+
+    settings: Settings
+    catalogue: Mapping[str, CatalogueEntry]
+
+    @cached_property
+    def engine(self) -> schema.Engine:
+        """The ledger, brought to the newest schema."""
+        make_folder(self.settings.state)
+        engine = schema.connect(self.settings.ledger_url)
+        schema.migrate(engine)
+        return engine
+
+    @cached_property
+    def index(self) -> Index:
+        """What arrived."""
+        return Index(self.engine)
+
+    @cached_property
+    def worklist(self) -> Worklist:
+        """What is to be done."""
+        return Worklist(self.engine, self.settings.jobs)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """What was found."""
+        return Outbox(self.engine, self.settings.jobs)
+
+    @cached_property
+    def broker(self) -> tasks.Celery:
+        """Who wakes the workers."""
+        return tasks.application(self.settings)
+
+    def wake(self, items: Sequence[Workitem]) -> None:
+        """Send a message for each workitem."""
+        tasks.wake(self.broker, items)
+
+    def reach_broker(self) -> str:
+        """Where the broker is, when it answers.
+
+        Raises:
+            Transient: it does not answer.
+        """
+        return tasks.reach(self.broker)
+
+    @cached_property
+    def routes(self) -> routing.RouteBook:
+        """What runs on which series."""
+        file = Path(self.settings.routes.file) if self.settings.routes.file else routing.DEFAULT_ROUTES
+        destinations = tuple(d.name for d in self.settings.destinations)
+        return routing.RouteBook(file, frozenset(self.catalogue), destinations)
+
+
+def build(settings: Settings) -> House:
+    """A node with the algorithms of the catalogue."""
+    return House(settings, CATALOGUE)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder that can be written to.
+
+    Raises:
+        ConfigurationError: it cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the state folder {folder} cannot be made: {error.strerror}; set `state` or AINODE_STATE"
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigurationError(f"the state folder {folder} is not writable; set `state` or AINODE_STATE")
+
+
+def listen(settings: Settings) -> None:
+    """The listening role, until SIGTERM or SIGINT."""
+    house = build(settings)
+    reception = Reception(
+        settings,
+        house.catalogue,
+        house.index,
+        house.worklist,
+        house.routes,
+        wake=house.wake,
+    )
+    reception.run(_stop_on_signals())
+
+
+def work(settings: Settings, queues: Sequence[str]) -> None:
+    """The working role, until SIGTERM or SIGINT."""
+    house = build(settings)
+    name = f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}"
+    worker = Worker(settings, house.catalogue, house.index, house.worklist, house.outbox, name)
+    tasks.consume(house.broker, queues, name, worker.perform)
+
+
+def serve(settings: Settings) -> None:
+    """The serving role, until SIGTERM or SIGINT."""
+    require_free(settings.http.host, settings.http.port, "http.port", "AINODE__HTTP__PORT")
+    house = build(settings)
+    rooms = Rooms(
+        settings,
+        house.catalogue,
+        house.index,
+        house.worklist,
+        house.outbox,
+        wake=house.wake,
+    )
+    uvicorn.run(
+        create_app(rooms), host=settings.http.host, port=settings.http.port, log_config=None, access_log=False
+    )
+
+
+def up(settings: Settings, arguments: Sequence[str]) -> None:
+    """Every role in a process of its own, until SIGTERM or SIGINT; a role that dies is started again.
+
+    Args:
+        settings: of this node.
+        arguments: what each role's command line ends with, such as `--config node.toml`.
+
+    Raises:
+        ConfigurationError: a port is taken, or the ledger or the routes cannot be opened.
+        AINodeError: a role could not start.
+    """
+    require_free(settings.dicom.host, settings.dicom.port, "dicom.port", "AINODE__DICOM__PORT")
+    require_free(settings.http.host, settings.http.port, "http.port", "AINODE__HTTP__PORT")
+    house = build(settings)
+    house.engine.dispose()
+    _ = house.routes.routes
+    roles = [["listen"], ["serve"], *(["work", "--queue", queue] for queue in tasks.QUEUES)]
+    commands = [[sys.executable, "-m", "node", *role, *arguments] for role in roles]
+    stop = _stop_on_signals()
+    children = {index: subprocess.Popen(command) for index, command in enumerate(commands)}
+    try:
+        while not stop.wait(0.2):
+            for index, child in children.items():
+                if child.poll() is not None:
+                    _mourn(child, roles[index])
+                    children[index] = subprocess.Popen(commands[index])
+    finally:
+        _stop(list(children.values()))
+
+
+def _mourn(child: "subprocess.Popen[bytes]", role: Sequence[str]) -> None:
+    """Wait a little before a dead role starts again; one that refuses its configuration ends the node."""
+    if child.returncode == 2:
+        raise ConfigurationError(f"`ainode {' '.join(role)}` could not start; its reason stands above")
+    log.error("a role ended and starts again", role=" ".join(role), status=child.returncode)
+    time.sleep(_RESTART_SECONDS)
+
+
+def _stop(children: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Ask every child to stop; what a worker leaves half done loses its lease and is tried again."""
+    for child in children:
+        child.terminate()
+    deadline = time.monotonic() + _STOP_SECONDS
+    for child in children:
+        try:
+            child.wait(max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def require_free(host: str, port: int, setting: str, variable: str) -> None:
+    """Check that a port can be bound.
+
+    Raises:
+        ConfigurationError: it is taken, or may not be used.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} of {host} cannot be used: {error.strerror}; set {setting} or {variable}"
+            ) from None
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop

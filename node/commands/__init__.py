@@ -1,0 +1,1 @@
+"""The command line, by subject. Every command takes `--config`; tables for people, `--json` for machines."""

@@ -1,0 +1,55 @@
+"""What the commands share: options, tables, progress bars and errors as one sentence."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from algorithms.protocol import Progress
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="Settings file; default $AINODE_CONFIG, else ./node.toml.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines instead of a table.")]
+
+out = Console()
+err = Console(stderr=True)
+
+
+def say(sentence: str) -> None:
+    """A sentence on standard output."""
+    out.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(title: str, rows: Sequence[dict[str, Any]], as_json: bool) -> None:
+    """Rows as a table, or as a JSON list."""
+    if as_json:
+        out.print_json(json.dumps(list(rows), default=str))
+        return
+    if not rows:
+        say(f"{title}: none")
+        return
+    table = Table(title=title, title_justify="left")
+    for column in rows[0]:
+        table.add_column(column.replace("_", " "), overflow="fold")
+    for row in rows:
+        table.add_row(*("" if value is None else str(value) for value in row.values()))
+    out.print(table)
+
+
+@contextmanager
+def bar(title: str) -> Iterator[Progress]:
+    """A progress bar on a terminal; silence elsewhere."""
+    with Bars(console=err, transient=True, disable=not err.is_terminal) as bars:
+        task = bars.add_task(title, total=1.0)
+
+        def advance(fraction: float, stage: str) -> None:
+            bars.update(task, completed=fraction, description=f"{title}: {stage}")
+
+        yield advance

@@ -1,0 +1,117 @@
+"""Synthetic studies as DICOM series, with the truth beside them."""
+
+import json
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+
+from algorithms import phantoms
+from node.errors import ConfigurationError
+
+PHANTOMS: dict[str, Callable[[int], phantoms.Phantom]] = {"chest-ct": phantoms.chest_ct}
+
+_NAMESPACE = uuid.UUID("7b1c6f0e-6d0f-4d8a-9d5c-2f6c1a3e8b47")
+_TRIPLET = "{:.6f}".format
+
+
+def write_study(phantom: phantoms.Phantom, folder: Path, kind: str, seed: int) -> int:
+    """Write the slices to `folder/dicom`, the label map to `truth.nii.gz`, its names to `truth.json`.
+
+    UIDs are derived from kind and seed, so that the same phantom is the same study.
+
+    Returns:
+        The number of instances.
+
+    Raises:
+        ConfigurationError: the folder cannot be written.
+    """
+    try:
+        (folder / "dicom").mkdir(parents=True, exist_ok=True)
+        _write_truth(phantom, folder)
+        for number in range(phantom.voxels.shape[0]):
+            dataset = _slice(phantom, number, f"{kind}/{seed}")
+            dataset.save_as(folder / "dicom" / f"{number + 1:04}.dcm", enforce_file_format=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{folder} cannot be written: {error.strerror}; give another folder"
+        ) from None
+    return int(phantom.voxels.shape[0])
+
+
+def _uid(name: str) -> str:
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+
+def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
+    """One CT image (PS3.3 A.3) of the phantom."""
+    affine = phantom.affine_mm
+    slice_mm, row_mm, column_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    dataset.file_meta.MediaStorageSOPInstanceUID = _uid(f"{identity}/{number}")
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    dataset.SOPClassUID = CTImageStorage
+    dataset.SOPInstanceUID = _uid(f"{identity}/{number}")
+    dataset.StudyInstanceUID = _uid(f"{identity}/study")
+    dataset.SeriesInstanceUID = _uid(f"{identity}/series")
+    dataset.FrameOfReferenceUID = _uid(f"{identity}/frame")
+    dataset.StudyDate = dataset.SeriesDate = dataset.AcquisitionDate = dataset.ContentDate = "20260101"
+    dataset.StudyTime = dataset.SeriesTime = dataset.AcquisitionTime = dataset.ContentTime = "120000"
+    dataset.AccessionNumber = ""
+    dataset.Modality = "CT"
+    dataset.Manufacturer = "AI Node phantom"
+    dataset.ReferringPhysicianName = ""
+    dataset.StudyDescription = "Synthetic chest CT"
+    dataset.SeriesDescription = "Phantom, no person"
+    dataset.PatientName = f"Phantom^{identity}"
+    dataset.PatientID = f"PHANTOM-{identity}"
+    dataset.PatientBirthDate = ""
+    dataset.PatientSex = "O"
+    dataset.PatientPosition = "HFS"
+    dataset.PositionReferenceIndicator = ""
+    dataset.StudyID = "1"
+    dataset.SeriesNumber = 1
+    dataset.AcquisitionNumber = 1
+    dataset.InstanceNumber = number + 1
+    dataset.KVP = 120
+    dataset.SliceThickness = _TRIPLET(slice_mm)
+    dataset.ImagePositionPatient = [_TRIPLET(v) for v in (affine @ [number, 0, 0, 1])[:3]]
+    dataset.ImageOrientationPatient = [
+        _TRIPLET(v) for v in (*affine[:3, 2] / column_mm, *affine[:3, 1] / row_mm)
+    ]
+    dataset.PixelSpacing = [_TRIPLET(row_mm), _TRIPLET(column_mm)]
+    dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = -1024, 1, "HU"
+    _set_pixels(dataset, phantom.voxels[number])
+    return dataset
+
+
+def _set_pixels(dataset: Dataset, hounsfield: np.ndarray) -> None:
+    stored = np.clip(np.rint(hounsfield) + 1024, 0, 4095).astype("<u2")
+    dataset.SamplesPerPixel = 1
+    dataset.PhotometricInterpretation = "MONOCHROME2"
+    dataset.Rows, dataset.Columns = stored.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
+    dataset.PixelRepresentation = 0
+    dataset.WindowCenter, dataset.WindowWidth = -500, 1500
+    dataset.PixelData = stored.tobytes()
+
+
+def _write_truth(phantom: phantoms.Phantom, folder: Path) -> None:
+    """The truth as one label map, axes (column, row, slice), RAS millimetres; small structures last."""
+    labels = np.zeros(phantom.voxels.shape, dtype=np.uint8)
+    by_size = sorted(phantom.truth.items(), key=lambda pair: -int(pair[1].sum()))
+    for number, (_, mask) in enumerate(by_size, start=1):
+        labels[mask] = number
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ phantom.affine_mm[:, [2, 1, 0, 3]]
+    nibabel.save(nibabel.Nifti1Image(labels.transpose(2, 1, 0), affine), folder / "truth.nii.gz")
+    names = {number: label for number, (label, _) in enumerate(by_size, start=1)}
+    (folder / "truth.json").write_text(json.dumps(names, indent=1) + "\n", encoding="utf-8")

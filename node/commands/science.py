@@ -1,0 +1,165 @@
+"""`run`, `algorithms`, `phantom`: the science without a PACS or a database."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from algorithms import CATALOGUE
+from algorithms.protocol import CatalogueEntry
+from node import config
+from node.commands.console import AsJson, Config, bar, say, show
+from node.commands.phantom import PHANTOMS, write_study
+from node.errors import AINodeError, ConfigurationError, UnsuitableImage
+from node.inbound import volumes
+from node.jobs import routing
+from node.jobs.production import Faulty, Produced, Stopwatch, produce
+from node.outbound import document
+from node.outbound.equipment import Provenance
+
+algorithms = typer.Typer(help="The algorithms that this node knows.", invoke_without_command=True)
+
+
+def run(
+    algorithm: Annotated[str, typer.Argument(help="Name of the algorithm; see `ainode algorithms`.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="DICOM files or folders of them.")],
+    folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the results go.")],
+    file: Config = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="K=V", help="An option of the algorithm.")
+    ] = None,
+    nifti: Annotated[bool, typer.Option("--nifti", help="Write segments.nii.gz too.")] = False,
+) -> None:
+    """Run one algorithm on DICOM files and write DICOM results and findings.json."""
+    config.load(file)
+    entry = _entry(algorithm)
+    options = _options(entry, option or [])
+    series = _series(_files(inputs), entry)
+    provenance = Provenance(entry.name, entry.version, entry.weights, options, series.sop_instance_uids)
+    _make(folder)
+    try:
+        with bar(algorithm) as progress:
+            produced = produce(entry, series.paths, provenance, progress, Stopwatch())
+    except Faulty as verdict:
+        verdict.save(folder / "quarantine")
+        raise
+    produced.save(folder)
+    if nifti:
+        document.write_nifti(produced.findings, produced.volume, folder / "segments.nii.gz")
+    _summarise(produced, folder)
+
+
+def phantom(
+    kind: Annotated[str, typer.Argument(help=f"One of: {', '.join(PHANTOMS)}.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where the study goes.")],
+    seed: Annotated[int, typer.Option(min=0, help="Each seed is another patient.")] = 0,
+) -> None:
+    """Write a synthetic DICOM study with the known truth beside it."""
+    if kind not in PHANTOMS:
+        raise ConfigurationError(f"there is no phantom {kind!r}; there is {', '.join(PHANTOMS)}")
+    count = write_study(PHANTOMS[kind](seed), folder, kind, seed)
+    say(f"{count} instances in {folder / 'dicom'}, truth in {folder / 'truth.nii.gz'}")
+
+
+@algorithms.callback()
+def list_algorithms(context: typer.Context, as_json: AsJson = False) -> None:
+    """List the algorithms."""
+    if context.invoked_subcommand is None:
+        rows = [
+            {"name": e.name, "version": e.version, "input": e.input, "outputs": ", ".join(e.outputs)}
+            for e in CATALOGUE.values()
+        ]
+        show("Algorithms", rows, as_json)
+
+
+@algorithms.command("show")
+def show_algorithm(name: str, as_json: AsJson = False) -> None:
+    """Show one algorithm: input, outputs, weights, licence, intended use."""
+    entry = _entry(name)
+    facts = {
+        "name": entry.name,
+        "version": entry.version,
+        "summary": entry.summary,
+        "input": entry.input,
+        "modalities": ", ".join(sorted(entry.modalities)),
+        "outputs": ", ".join(entry.outputs),
+        "weights": entry.weights.name if entry.weights else "none needed",
+        "licence": entry.licence,
+        "intended use": entry.intended_use,
+    }
+    if as_json:
+        say(json.dumps(facts))
+    else:
+        show(name, [{"": key, " ": value} for key, value in facts.items()], as_json=False)
+
+
+def _entry(name: str) -> CatalogueEntry:
+    if name not in CATALOGUE:
+        raise ConfigurationError(f"there is no algorithm {name!r}; there is {', '.join(CATALOGUE)}")
+    return CATALOGUE[name]
+
+
+def _options(entry: CatalogueEntry, texts: list[str]) -> dict[str, str]:
+    wrong = [text for text in texts if "=" not in text]
+    if wrong:
+        raise ConfigurationError(f"option {wrong[0]!r} is not of the form key=value")
+    options = dict(text.split("=", 1) for text in texts)
+    try:
+        entry.load(dict(options))
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+    return options
+
+
+def _files(inputs: list[Path]) -> list[Path]:
+    missing = [path for path in inputs if not path.exists()]
+    if missing:
+        raise ConfigurationError(f"there is no file or folder {missing[0]}")
+    folders = [
+        sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] for path in inputs
+    ]
+    return [path for files in folders for path in files if volumes.is_dicom(path)]
+
+
+def _series(files: list[Path], entry: CatalogueEntry) -> routing.Series:
+    """The series to run on: the longest of a modality that the algorithm takes.
+
+    Raises:
+        AINodeError: there is no DICOM file.
+        UnsuitableImage: there is no series of such a modality.
+    """
+    if not files:
+        raise AINodeError("the input holds no DICOM file")
+    study = routing.study_of(volumes.headers(files))
+    fitting = [series for series in study.series if series.modality in entry.modalities]
+    if not fitting:
+        found = ", ".join(sorted({series.modality for series in study.series}))
+        wanted = ", ".join(sorted(entry.modalities))
+        raise UnsuitableImage(f"{entry.name} takes {wanted}, and the input holds {found}")
+    chosen = max(fitting, key=lambda series: len(series.paths))
+    if len(fitting) > 1:
+        say(f"{len(fitting)} series fit; running on the longest, {chosen.series_instance_uid}")
+    return chosen
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}; give another --out") from None
+
+
+def _summarise(produced: Produced, folder: Path) -> None:
+    volume_ml = produced.volume.voxel_volume_ml
+    rows = [
+        {
+            "segment": segment.label,
+            "voxels": segment.voxel_count,
+            "ml": f"{segment.voxel_count * volume_ml:.1f}",
+            "review": segment.review or "",
+        }
+        for segment in produced.findings.segments
+    ]
+    show("Segments", rows, as_json=False)
+    say(f"{len(produced.objects)} DICOM objects and findings.json in {folder}. Research use only.")

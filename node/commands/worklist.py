@@ -1,0 +1,114 @@
+"""`workitems` and `routes`: what is to be done, what was done, and why."""
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from node import bootstrap, config
+from node.commands.console import AsJson, Config, say, show
+from node.errors import ConfigurationError
+from node.inbound import volumes
+from node.jobs import routing
+from node.jobs.reception import study_in_spool
+from node.jobs.worklist import STATES
+
+workitems = typer.Typer(help="The worklist.", no_args_is_help=True)
+routes = typer.Typer(help="What runs on which series.", no_args_is_help=True)
+
+Uid = Annotated[str, typer.Argument(metavar="UID", help="UID of the workitem.")]
+
+
+@workitems.command("list")
+def list_workitems(
+    file: Config = None,
+    state: Annotated[str | None, typer.Option(help=f"Only those that are {', '.join(STATES)}.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
+    as_json: AsJson = False,
+) -> None:
+    """List workitems, the newest first."""
+    if state is not None and state not in STATES:
+        raise ConfigurationError(f"there is no state {state!r}; there are {', '.join(STATES)}")
+    found = bootstrap.build(config.load(file)).worklist.query(state=state, limit=limit)
+    rows = [
+        {
+            "uid": item.uid,
+            "algorithm": item.algorithm,
+            "state": item.state,
+            "stage": item.stage,
+            "attempt": item.attempt,
+            "created": item.created_at.isoformat(timespec="seconds"),
+            "message": item.message,
+        }
+        for item in found
+    ]
+    show("Workitems", rows, as_json)
+
+
+@workitems.command("show")
+def show_workitem(uid: Uid, file: Config = None, as_json: AsJson = False) -> None:
+    """Show one workitem, its results and deliveries."""
+    house = bootstrap.build(config.load(file))
+    item = house.worklist.get(uid)
+    facts = asdict(item) | {
+        "sop_instance_uids": len(item.sop_instance_uids),
+        "results": [f"{r.kind} {r.path}" for r in house.outbox.results(item.run_uid)],
+        "deliveries": [f"{d.destination} {d.state} {d.error}".strip() for d in house.outbox.deliveries(uid)],
+    }
+    rows = [facts] if as_json else [{"": key, " ": value} for key, value in facts.items()]
+    show(uid, rows, as_json)
+
+
+@workitems.command("cancel")
+def cancel_workitem(uid: Uid, file: Config = None) -> None:
+    """Ask for a workitem to stop."""
+    house = bootstrap.build(config.load(file))
+    house.worklist.request_cancel(uid)
+    say(f"workitem {uid} is {house.worklist.get(uid).state}; it stops at its next step")
+
+
+@workitems.command("rerun")
+def rerun_workitem(uid: Uid, file: Config = None) -> None:
+    """Do the same work again, as a new workitem."""
+    house = bootstrap.build(config.load(file))
+    fresh = house.worklist.rerun(uid)
+    house.wake([fresh])
+    say(f"workitem {fresh.uid} is {fresh.state}")
+
+
+@routes.command("check")
+def check_routes(file: Config = None) -> None:
+    """Check the routes file, and list what it says."""
+    house = bootstrap.build(config.load(file))
+    rows = [
+        {
+            "route": route.name,
+            "algorithm": route.algorithm,
+            "priority": route.priority,
+            "destinations": ", ".join(route.destinations),
+        }
+        for route in house.routes.routes
+    ]
+    show(f"Routes of {house.routes.path}", rows, as_json=False)
+
+
+@routes.command("explain")
+def explain_routes(
+    study: Annotated[
+        str, typer.Argument(metavar="STUDY", help="A study UID of the spool, or a folder of DICOM.")
+    ],
+    file: Config = None,
+) -> None:
+    """Say for each route why it matches a study, or why not."""
+    house = bootstrap.build(config.load(file))
+    if Path(study).is_dir():
+        files = [p for p in sorted(Path(study).rglob("*")) if p.is_file() and volumes.is_dicom(p)]
+        if not files:
+            raise ConfigurationError(f"the folder {study} holds no DICOM file")
+        studied = routing.study_of(volumes.headers(files))
+    else:
+        studied = study_in_spool(house.settings.spool, house.index, study)
+    for verdict in routing.explain(studied, house.routes.routes, datetime.now().astimezone()):
+        say(str(verdict))

@@ -1,0 +1,183 @@
+"""What the node holds: studies and instances, as the ledger knows them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Select, func, select, update
+
+from node.inbound.instances import Outcome, Stored
+from node.jobs.schema import conflicts, insert_once, instances, reading, studies, workitems
+
+RECEIVING = "RECEIVING"
+COMPLETE = "COMPLETE"
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study as the worklist shows it.
+
+    Attributes:
+        attributes: header values by keyword, from the first instance that arrived.
+        revision: 1 at first; one more each time images arrive after completion.
+        evidence: what closed the study; None while it is RECEIVING.
+        explanation: why each route did or did not match.
+        conflicts: instances that came again with other bytes and wait for a person.
+        routed: workitems of the current revision.
+    """
+
+    study_instance_uid: str
+    attributes: Mapping[str, str]
+    state: str
+    revision: int
+    first_arrival_at: datetime
+    last_arrival_at: datetime
+    completed_at: datetime | None
+    evidence: Mapping[str, Any] | None
+    explanation: Sequence[str] | None
+    instances: int
+    series: int
+    modalities: tuple[str, ...]
+    conflicts: int
+    routed: int
+
+
+class Index:
+    """Studies and instances in the ledger."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._queries = reading(engine)
+
+    def record(self, batch: Sequence[Stored]) -> None:
+        """Write a batch of arrivals in one transaction; what is already known changes nothing.
+
+        A new instance of a completed study opens the study again, as its next revision.
+        """
+        with self._engine.begin() as connection:
+            for stored in batch:
+                if stored.outcome is Outcome.CONFLICT:
+                    _insert_conflict(connection, stored)
+                elif stored.outcome is Outcome.NEW:
+                    _insert_instance(connection, stored)
+
+    def known(self, path: str) -> bool:
+        """Whether the instance at this path of the spool is in the ledger."""
+        with self._queries.connect() as connection:
+            query = select(instances.c.path).where(instances.c.path == path)
+            return connection.execute(query).first() is not None
+
+    def paths(self, study_instance_uid: str, sop_instance_uids: Iterable[str] | None = None) -> list[str]:
+        """Spool paths of a study's instances, or of those named."""
+        query = select(instances.c.path, instances.c.sop_instance_uid).where(
+            instances.c.study_instance_uid == study_instance_uid
+        )
+        with self._queries.connect() as connection:
+            rows = connection.execute(query.order_by(instances.c.path)).all()
+        wanted = None if sop_instance_uids is None else set(sop_instance_uids)
+        return [row.path for row in rows if wanted is None or row.sop_instance_uid in wanted]
+
+    def unfinished(self) -> dict[str, datetime]:
+        """Studies that are not complete, with their last arrival."""
+        query = select(studies.c.study_instance_uid, studies.c.last_arrival_at).where(
+            studies.c.state == RECEIVING
+        )
+        with self._queries.connect() as connection:
+            return {row.study_instance_uid: row.last_arrival_at for row in connection.execute(query)}
+
+    def study(self, study_instance_uid: str) -> StudyRecord | None:
+        """One study, or None."""
+        found = self._records(select(studies).where(studies.c.study_instance_uid == study_instance_uid))
+        return found[0] if found else None
+
+    def studies(self, limit: int = 100, offset: int = 0) -> list[StudyRecord]:
+        """Studies, the latest arrival first."""
+        newest_first = select(studies).order_by(studies.c.last_arrival_at.desc())
+        return self._records(newest_first.limit(limit).offset(offset))
+
+    def counts(self) -> dict[str, int]:
+        """Instances, studies by state and conflicts, for the metrics."""
+        with self._queries.connect() as connection:
+            by_state = connection.execute(select(studies.c.state, func.count()).group_by(studies.c.state))
+            counts = {f"studies_{state.lower()}": int(n) for state, n in by_state}
+            counts["instances"] = connection.scalar(select(func.count()).select_from(instances)) or 0
+            counts["conflicts"] = connection.scalar(select(func.count()).select_from(conflicts)) or 0
+        return counts
+
+    def _records(self, query: Select[Any]) -> list[StudyRecord]:
+        with self._queries.connect() as connection:
+            return [_record(connection, row._mapping) for row in connection.execute(query).all()]
+
+
+def _insert_conflict(connection: Connection, stored: Stored) -> None:
+    instance = stored.instance
+    insert_once(
+        connection,
+        conflicts,
+        {
+            "path": instance.path,
+            "sop_instance_uid": instance.sop_instance_uid,
+            "study_instance_uid": instance.study_instance_uid,
+            "sha256": instance.sha256,
+            "calling_ae_title": instance.calling_ae_title,
+            "received_at": instance.received_at,
+        },
+    )
+
+
+def _insert_instance(connection: Connection, stored: Stored) -> None:
+    instance = stored.instance
+    study = {
+        "study_instance_uid": instance.study_instance_uid,
+        "attributes": dict(instance.attributes),
+        "state": COMPLETE if instance.own_result else RECEIVING,
+        "revision": 1,
+        "first_arrival_at": instance.received_at,
+        "last_arrival_at": instance.received_at,
+    }
+    first = insert_once(connection, studies, study)
+    row = {
+        column.name: getattr(instance, column.name)
+        for column in instances.columns
+        if column.name != "modality"
+    }
+    row["modality"] = instance.attributes.get("Modality", "")
+    new = insert_once(connection, instances, row)
+    if new and not first and not instance.own_result:
+        _reopen(connection, instance.study_instance_uid, instance.received_at)
+
+
+def _reopen(connection: Connection, study_instance_uid: str, received_at: datetime) -> None:
+    this = studies.c.study_instance_uid == study_instance_uid
+    connection.execute(
+        update(studies)
+        .where(this, studies.c.state == COMPLETE)
+        .values(state=RECEIVING, revision=studies.c.revision + 1, completed_at=None, evidence=None)
+    )
+    connection.execute(
+        update(studies)
+        .where(this, studies.c.last_arrival_at < received_at)
+        .values(last_arrival_at=received_at)
+    )
+
+
+def _record(connection: Connection, row: Mapping[str, Any]) -> StudyRecord:
+    uid = row["study_instance_uid"]
+    held = connection.execute(
+        select(instances.c.series_instance_uid, instances.c.modality, func.count().label("n"))
+        .where(instances.c.study_instance_uid == uid)
+        .group_by(instances.c.series_instance_uid, instances.c.modality)
+    ).all()
+    in_conflict = select(func.count()).where(conflicts.c.study_instance_uid == uid)
+    routed = select(func.count()).where(
+        workitems.c.study_instance_uid == uid, workitems.c.superseded.is_(False)
+    )
+    return StudyRecord(
+        **row,
+        instances=sum(r.n for r in held),
+        series=len({r.series_instance_uid for r in held}),
+        modalities=tuple(sorted({r.modality for r in held})),
+        conflicts=connection.scalar(in_conflict) or 0,
+        routed=connection.scalar(routed) or 0,
+    )

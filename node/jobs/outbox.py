@@ -1,0 +1,122 @@
+"""The outbox: encoded results, stored before their first send, and how far each has come."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+from sqlalchemy import Engine, and_, select, update
+
+from node.config import Jobs
+from node.errors import CancelRequested
+from node.jobs.schema import deliveries, insert_once, reading, results, workitems
+from node.jobs.worklist import Workitem, backoff, held
+from node.outbound.equipment import EncodedObject
+
+PENDING = "PENDING"
+CONFIRMED = "CONFIRMED"
+REFUSED = "REFUSED"
+
+
+@dataclass(frozen=True)
+class Result:
+    """An encoded object on disk; `path` is relative to the results folder."""
+
+    sop_instance_uid: str
+    run_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    kind: str
+    path: str
+    sha256: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, encoded: EncodedObject, run_uid: str) -> Self:
+        """The record of an object in the folder of its run."""
+        return cls(
+            encoded.sop_instance_uid,
+            run_uid,
+            encoded.study_instance_uid,
+            encoded.series_instance_uid,
+            encoded.sop_class_uid,
+            encoded.kind,
+            path=f"{run_uid}/{encoded.file}",
+            sha256=hashlib.sha256(encoded.content).hexdigest(),
+            created_at=datetime.now(UTC),
+        )
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """How far the results of a workitem have come at one destination."""
+
+    workitem_uid: str
+    destination: str
+    state: str
+    tries: int
+    not_before: datetime
+    error: str
+    confirmed_at: datetime | None
+
+
+class Outbox:
+    """Results and deliveries in the ledger."""
+
+    def __init__(self, engine: Engine, jobs: Jobs) -> None:
+        self._engine = engine
+        self._queries = reading(engine)
+        self._jobs = jobs
+
+    def keep(
+        self, item: Workitem, run_uid: str, produced: Sequence[Result], seconds: Mapping[str, float]
+    ) -> None:
+        """Record results that are on disk; from here on the workitem only needs delivering.
+
+        A result whose UID is known already stays as it was first recorded.
+
+        Raises:
+            CancelRequested: the attempt lost its lease.
+        """
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            for result in produced:
+                insert_once(connection, results, asdict(result))
+            for destination in item.destinations:
+                delivery = Delivery(item.uid, destination, PENDING, 0, now, "", None)
+                insert_once(connection, deliveries, asdict(delivery))
+            values = {"run_uid": run_uid, "seconds": dict(seconds), "stage": "deliver", "progress": 1.0}
+            if connection.execute(update(workitems).where(held(item)).values(**values)).rowcount != 1:
+                raise CancelRequested(f"attempt {item.attempt} at workitem {item.uid} lost its lease")
+
+    def results(self, run_uid: str | None) -> list[Result]:
+        """The stored objects of a run, in the order they are to be sent: what is referred to first."""
+        query = select(results).where(results.c.run_uid == run_uid).order_by(results.c.kind)
+        with self._queries.connect() as connection:
+            return [Result(**row._mapping) for row in connection.execute(query)]
+
+    def deliveries(self, uid: str) -> list[Delivery]:
+        """The deliveries of a workitem, one for each destination."""
+        query = select(deliveries).where(deliveries.c.workitem_uid == uid).order_by(deliveries.c.destination)
+        with self._queries.connect() as connection:
+            return [Delivery(**row._mapping) for row in connection.execute(query)]
+
+    def delivered(self, item: Workitem, destination: str, state: str, error: str = "") -> None:
+        """Record how a delivery went; a PENDING one is tried again after a growing wait."""
+        now = datetime.now(UTC)
+        this = and_(deliveries.c.workitem_uid == item.uid, deliveries.c.destination == destination)
+        with self._engine.begin() as connection:
+            tries = (connection.scalar(select(deliveries.c.tries).where(this)) or 0) + 1
+            connection.execute(
+                update(deliveries)
+                .where(this)
+                .values(
+                    state=state,
+                    tries=tries,
+                    error=error,
+                    not_before=now + backoff(self._jobs, tries),
+                    confirmed_at=now if state == CONFIRMED else None,
+                )
+            )

@@ -1,0 +1,124 @@
+"""Images in, proved DICOM objects out: what the worker and `ainode run` have in common."""
+
+import contextlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom import Dataset
+
+from algorithms.protocol import CatalogueEntry, Findings, Progress, Unsuitable, Volume
+from node.errors import Quarantined, UnsuitableImage
+from node.inbound import volumes
+from node.outbound import document, gate, seg, sr
+from node.outbound.equipment import EncodedObject, Provenance, encoded
+
+
+class Stopwatch:
+    """Seconds spent in each named stage."""
+
+    def __init__(self, seconds: Mapping[str, float] | None = None) -> None:
+        self.seconds: dict[str, float] = dict(seconds or {})
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time what happens inside."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = round(time.perf_counter() - start, 3)
+
+
+@dataclass(frozen=True)
+class Produced:
+    """What came out of one run: proved objects, and the findings as the JSON document of the contract."""
+
+    volume: Volume
+    findings: Findings
+    objects: tuple[EncodedObject, ...]
+    document: Mapping[str, object]
+
+    def save(self, folder: Path) -> None:
+        """Write the objects and `findings.json`, each whole and durable."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for item in self.objects:
+            _write(folder / item.file, item.content)
+        _write(folder / "findings.json", (json.dumps(self.document, indent=1) + "\n").encode())
+
+
+class Faulty(Quarantined):
+    """The gate's verdict, with the objects that it stopped."""
+
+    def __init__(self, verdict: Quarantined, objects: Sequence[EncodedObject]) -> None:
+        super().__init__(str(verdict))
+        self._objects = tuple(objects)
+
+    def save(self, folder: Path) -> None:
+        """Keep the objects, and why they were stopped, for a person to look at."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for item in self._objects:
+            _write(folder / item.file, item.content)
+        _write(folder / "reason.txt", f"{self}\n".encode())
+
+
+def produce(
+    entry: CatalogueEntry, paths: Sequence[Path], provenance: Provenance, progress: Progress, watch: Stopwatch
+) -> Produced:
+    """Read a series, run an algorithm on it, encode what it found, and prove the objects.
+
+    Raises:
+        UnsuitableImage: the image is not what the algorithm is made for.
+        IrregularGeometry: the slices form no regular volume.
+        Faulty: the gate found a fault in an object.
+        CancelRequested: `progress` was told to stop.
+    """
+    progress(0.0, "read")
+    with watch.stage("read"):
+        volume, sources = volumes.read(paths)
+    with watch.stage("run"):
+        findings = _run(entry, provenance.options, volume, progress)
+    progress(1.0, "encode")
+    with watch.stage("encode"):
+        objects = _encode(findings, volume, sources, provenance)
+    progress(1.0, "gate")
+    with watch.stage("gate"):
+        try:
+            gate.prove(objects, findings, volume, sources, provenance)
+        except Quarantined as verdict:
+            raise Faulty(verdict, objects) from None
+    summary = document.of(findings, volume, sources, provenance, objects=objects, seconds=watch.seconds)
+    return Produced(volume, findings, tuple(objects), summary)
+
+
+def _run(entry: CatalogueEntry, options: Mapping[str, str], volume: Volume, progress: Progress) -> Findings:
+    try:
+        return entry.load(dict(options)).run(volume, progress)
+    except Unsuitable as verdict:
+        raise UnsuitableImage(str(verdict)) from None
+
+
+def _encode(
+    findings: Findings, volume: Volume, sources: Sequence[Dataset], provenance: Provenance
+) -> list[EncodedObject]:
+    objects = []
+    if findings.segments:
+        segmentation = seg.encode(findings, volume, sources, provenance)
+        objects.append(encoded("seg", segmentation))
+        if findings.measurements:
+            report = sr.encode_measurements(findings, sources, segmentation, provenance)
+            objects.append(encoded("sr", report))
+    return objects
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is either whole and durable or not there."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)

@@ -1,0 +1,180 @@
+"""One workitem's way, from the claim to COMPLETED: the second half of the line."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Self
+
+import structlog
+
+from algorithms.protocol import CatalogueEntry
+from node.config import Settings
+from node.errors import (
+    CancelRequested,
+    DestinationRefused,
+    IncompleteInput,
+    Permanent,
+    ResourceInadequate,
+    Transient,
+)
+from node.jobs.index import Index
+from node.jobs.outbox import CONFIRMED, PENDING, REFUSED, Delivery, Outbox, Result
+from node.jobs.production import Faulty, Stopwatch, produce
+from node.jobs.worklist import CANCELED_BY_PERSON, Workitem, Worklist
+from node.outbound import delivery
+from node.outbound.equipment import Provenance
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Worker:
+    """Performs workitems, one at a time."""
+
+    settings: Settings
+    catalogue: Mapping[str, CatalogueEntry]
+    index: Index
+    worklist: Worklist
+    outbox: Outbox
+    name: str
+
+    def perform(self, uid: str) -> None:
+        """Claim a workitem, compute, store, deliver, complete.
+
+        Steps aside when somebody else holds it. Whatever happens is written to the ledger: nothing raises.
+        """
+        item = self.worklist.claim(uid, self.name)
+        if item is None:
+            return
+        said = log.bind(workitem=uid, attempt=item.attempt, algorithm=item.algorithm)
+        said.info("claimed")
+        try:
+            with Lease.on(self.worklist, item, self.settings.jobs.lease_seconds) as lease:
+                if item.run_uid is None:
+                    item = self._compute(item, lease)
+                self._deliver(item)
+        except CancelRequested as error:
+            said.info("canceled", why=str(error))
+            self.worklist.cancel(item, str(error), CANCELED_BY_PERSON)
+        except Permanent as error:
+            said.warning("canceled", why=str(error), reason=error.reason.meaning)
+            self.worklist.cancel(item, str(error), error.reason)
+        except Transient as error:
+            said.warning("will be tried again", why=str(error))
+            self.worklist.release(item, str(error))
+        except Exception as error:  # noqa: BLE001 - the process edge: an algorithm's fault must not stop the worker
+            said.exception("attempt failed")
+            self.worklist.release(item, f"{type(error).__name__}: {error}")
+
+    def _compute(self, item: Workitem, lease: "Lease") -> Workitem:
+        """Run the algorithm and store what it found; done already for the same input, it is not repeated."""
+        entry = self.catalogue.get(item.algorithm)
+        if entry is None or entry.version != item.version:
+            raise ResourceInadequate(f"{item.algorithm} {item.version} is not installed on {self.name}")
+        provenance = Provenance(
+            entry.name, entry.version, entry.weights, item.options, tuple(item.sop_instance_uids)
+        )
+        waited = (datetime.now(UTC) - item.created_at).total_seconds()
+        watch = Stopwatch({"wait": round(waited, 3)})
+        stored = self.outbox.results(provenance.run_uid)
+        if not stored:
+            paths = self.index.paths(item.study_instance_uid, item.sop_instance_uids)
+            if len(paths) < len(item.sop_instance_uids):
+                missing = len(item.sop_instance_uids) - len(paths)
+                raise IncompleteInput(
+                    f"{missing} of {len(item.sop_instance_uids)} instances are not in the spool"
+                )
+            try:
+                produced = produce(
+                    entry, [self.settings.spool / p for p in paths], provenance, lease.progress, watch
+                )
+            except Faulty as error:
+                error.save(self.settings.quarantine / item.uid)
+                raise
+            with watch.stage("store"):
+                produced.save(self.settings.results / provenance.run_uid)
+            stored = [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
+        self.outbox.keep(item, provenance.run_uid, stored, watch.seconds)
+        return replace(item, run_uid=provenance.run_uid, seconds=watch.seconds)
+
+    def _deliver(self, item: Workitem) -> None:
+        """Send to every destination that is due, side by side, so that one that is down blocks no other."""
+        watch = Stopwatch(item.seconds)
+        now = datetime.now(UTC)
+        waiting = self.outbox.deliveries(item.uid)
+        due = [d for d in waiting if d.state == PENDING and d.not_before <= now]
+        with watch.stage("deliver"), ThreadPoolExecutor(max_workers=len(due) or 1) as pool:
+            list(pool.map(lambda d: self._send(item, d), due))
+        after = self.outbox.deliveries(item.uid)
+        still = [d for d in after if d.state == PENDING]
+        refused = [d for d in after if d.state == REFUSED]
+        if still:
+            sentence = "; ".join(f"{d.destination}: {d.error}" for d in still)
+            self.worklist.release(item, sentence, min(d.not_before for d in still))
+        elif refused:
+            raise DestinationRefused("; ".join(f"{d.destination}: {d.error}" for d in refused))
+        else:
+            self.worklist.complete(item, watch.seconds)
+            log.info("completed", workitem=item.uid, **watch.seconds)
+
+    def _send(self, item: Workitem, to: Delivery) -> None:
+        destination = next((d for d in self.settings.destinations if d.name == to.destination), None)
+        files = [self.settings.results / r.path for r in self.outbox.results(item.run_uid)]
+        try:
+            if destination is None:
+                raise Transient(f"{to.destination} is not among the configured destinations")
+            delivery.deliver(files, destination, self.settings.dicom.ae_title)
+        except Transient as error:
+            self.outbox.delivered(item, to.destination, PENDING, str(error))
+        except DestinationRefused as error:
+            self.outbox.delivered(item, to.destination, REFUSED, str(error))
+        else:
+            self.outbox.delivered(item, to.destination, CONFIRMED)
+
+
+class Lease:
+    """Keeps an attempt's lease while it runs, and passes progress and requests to cancel on."""
+
+    def __init__(self, worklist: Worklist, item: Workitem) -> None:
+        self._worklist = worklist
+        self._item = item
+        self._lost: CancelRequested | None = None
+        self._said = 0.0
+
+    @classmethod
+    @contextlib.contextmanager
+    def on(cls, worklist: Worklist, item: Workitem, seconds: float) -> Iterator[Self]:
+        """Renew the lease in the background, three times in its length."""
+        lease = cls(worklist, item)
+        over = threading.Event()
+        keeper = threading.Thread(target=lease._keep, args=(over, seconds / 3), daemon=True)
+        keeper.start()
+        try:
+            yield lease
+        finally:
+            over.set()
+            keeper.join()
+
+    def progress(self, fraction: float, stage: str) -> None:
+        """Say how far the attempt is, a few times a second at most.
+
+        Raises:
+            CancelRequested: the workitem is to stop, or the lease is lost.
+        """
+        if self._lost:
+            raise self._lost
+        if time.monotonic() - self._said > 0.3:
+            self._said = time.monotonic()
+            self._worklist.renew(self._item, progress=fraction, stage=stage)
+
+    def _keep(self, over: threading.Event, every: float) -> None:
+        while not over.wait(every):
+            try:
+                self._worklist.renew(self._item)
+            except CancelRequested as error:
+                self._lost = error
+                return

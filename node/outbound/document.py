@@ -1,0 +1,117 @@
+"""Findings as `findings.json`, the document of the contract, for people and programs without DICOM."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from pydicom import Dataset
+
+from algorithms.protocol import Code, Findings, Measurement, Segment, Volume
+from node.outbound.equipment import EncodedObject, Provenance
+
+
+def of(
+    findings: Findings,
+    volume: Volume,
+    sources: Sequence[Dataset],
+    provenance: Provenance,
+    *,
+    objects: Sequence[EncodedObject],
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    """The document; positions in patient LPS millimetres, volumes in millilitres, times in seconds."""
+    return {
+        "algorithm": {
+            "name": provenance.algorithm,
+            "version": provenance.version,
+            "weights": provenance.weights
+            and {
+                "name": provenance.weights.name,
+                "sha256": provenance.weights.sha256,
+            },
+        },
+        "source": {
+            "StudyInstanceUID": str(sources[0].StudyInstanceUID),
+            "SeriesInstanceUID": str(sources[0].SeriesInstanceUID),
+            "instances": len(sources),
+        },
+        "segments": [_segment(n, s, volume) for n, s in enumerate(findings.segments, start=1)],
+        "measurements": [_measurement(m) for m in findings.measurements],
+        "landmarks": [
+            {
+                "name": mark.name,
+                "code": _code(mark.code),
+                "position_mm": list(mark.position_mm),
+                "SOPInstanceUID": mark.sop_instance_uid,
+                "value": mark.value,
+            }
+            for mark in findings.landmarks
+        ],
+        "regions": [
+            {"name": r.name, "code": _code(r.code), "SOPInstanceUIDs": list(r.sop_instance_uids)}
+            for r in findings.regions
+        ],
+        "scores": [
+            {
+                "name": score.name,
+                "code": _code(score.code),
+                "value": score.value,
+                "unit": score.unit.value,
+                "calibrated": score.calibrated,
+                "urgency": score.urgency,
+            }
+            for score in findings.scores
+        ],
+        "objects": [
+            {
+                "file": item.file,
+                "kind": item.kind,
+                "SOPClassUID": item.sop_class_uid,
+                "SOPInstanceUID": item.sop_instance_uid,
+            }
+            for item in objects
+        ],
+        "seconds": dict(seconds),
+    }
+
+
+def write_nifti(findings: Findings, volume: Volume, path: Path) -> None:
+    """Write the segments as one label map on the source grid, axes (column, row, slice), RAS millimetres.
+
+    Labels are the segment numbers of the SEG; where segments overlap, the smaller one is seen.
+    """
+    labels = np.zeros(volume.voxels.shape, dtype=np.uint16)
+    numbered = enumerate(findings.segments, start=1)
+    for number, segment in sorted(numbered, key=lambda pair: -pair[1].voxel_count):
+        labels[segment.box][segment.mask] = number
+    column_row_slice = volume.affine_mm[:, [2, 1, 0, 3]]
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ column_row_slice
+    nibabel.save(nibabel.Nifti1Image(labels.transpose(2, 1, 0), affine), path)
+
+
+def _segment(number: int, segment: Segment, volume: Volume) -> dict[str, Any]:
+    return {
+        "number": number,
+        "label": segment.label,
+        "category": _code(segment.category),
+        "type": _code(segment.type),
+        "voxels": segment.voxel_count,
+        "volume_ml": round(segment.voxel_count * volume.voxel_volume_ml, 3),
+        "review": segment.review,
+    }
+
+
+def _measurement(measurement: Measurement) -> dict[str, Any]:
+    return {
+        "segment": measurement.segment,
+        "name": measurement.name,
+        "code": _code(measurement.code),
+        "value": measurement.value,
+        "unit": measurement.unit.value,
+    }
+
+
+def _code(code: Code) -> dict[str, str]:
+    return code._asdict()

@@ -1,0 +1,71 @@
+"""The web application: pages, JSON, health and metrics, put together."""
+
+from collections.abc import Iterator
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from node.errors import AINodeError, Permanent, Rejected
+from node.jobs.schema import DatabaseUnavailable
+from node.web import api, pages
+from node.web.rooms import Rooms
+
+
+def create_app(rooms: Rooms) -> FastAPI:
+    """The application for one node."""
+    app = FastAPI(title="AI Node", version=api.VERSION, docs_url="/api/docs", openapi_url="/api/openapi.json")
+    app.state.rooms = rooms
+    app.include_router(api.router)
+    app.include_router(pages.router)
+    app.add_exception_handler(AINodeError, _refuse)
+    app.add_exception_handler(DatabaseUnavailable, _unavailable)
+    registry = CollectorRegistry()
+    registry.register(LedgerCollector(rooms))
+
+    @app.get("/healthz", include_in_schema=False)
+    def healthz() -> PlainTextResponse:
+        """The process lives."""
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz", include_in_schema=False)
+    def readyz() -> PlainTextResponse:
+        """The ledger answers."""
+        rooms.worklist.counts()
+        return PlainTextResponse("ready\n")
+
+    @app.get("/metrics", include_in_schema=False)
+    def metrics() -> Response:
+        """Counts of the ledger, for Prometheus."""
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+class LedgerCollector(Collector):
+    """What the ledger counts, read when it is asked for."""
+
+    def __init__(self, rooms: Rooms) -> None:
+        self._rooms = rooms
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Workitems by state, studies by state, instances and conflicts."""
+        by_state = GaugeMetricFamily("ainode_workitems", "Workitems by UPS state", labels=["state"])
+        for state, number in self._rooms.worklist.counts().items():
+            by_state.add_metric([state], number)
+        yield by_state
+        for name, number in self._rooms.index.counts().items():
+            yield GaugeMetricFamily(
+                f"ainode_{name}", f"{name.replace('_', ' ').capitalize()} held", value=number
+            )
+
+
+def _refuse(_request: Request, error: Exception) -> JSONResponse:
+    status = error.http_status if isinstance(error, Rejected | Permanent) else 503
+    return JSONResponse({"detail": str(error)}, status_code=status)
+
+
+def _unavailable(_request: Request, _error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "the ledger is away; try again"}, status_code=503)

@@ -1,0 +1,23 @@
+"""The pages that people see."""
+
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse
+from starlette.templating import Jinja2Templates
+
+from node.web.rooms import Entered
+
+router = APIRouter(include_in_schema=False)
+
+_templates = Jinja2Templates(Path(__file__).parent / "templates")
+
+
+@router.get("/", response_class=HTMLResponse)
+def worklist(request: Request, rooms: Entered) -> HTMLResponse:
+    """Every study the node knows, the latest first, each with its workitems."""
+    listed = [
+        (study, rooms.worklist.query(study_instance_uid=study.study_instance_uid))
+        for study in rooms.index.studies()
+    ]
+    return _templates.TemplateResponse(request, "worklist.html", {"listed": listed})

@@ -1,0 +1,33 @@
+"""What the web side needs of the rest of the node."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from algorithms.protocol import CatalogueEntry
+from node.config import Settings
+from node.jobs.index import Index
+from node.jobs.outbox import Outbox
+from node.jobs.worklist import Workitem, Worklist
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The rooms that requests are answered from."""
+
+    settings: Settings
+    catalogue: Mapping[str, CatalogueEntry]
+    index: Index
+    worklist: Worklist
+    outbox: Outbox
+    wake: Callable[[Sequence[Workitem]], None]
+
+
+def _rooms(request: Request) -> Rooms:
+    rooms: Rooms = request.app.state.rooms
+    return rooms
+
+
+Entered = Annotated[Rooms, Depends(_rooms)]
