@@ -24,13 +24,17 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (roles.up, roles.listen, roles.work, roles.serve, science.run):
-    app.command()(command)
+app.command()(roles.up)
+app.command()(roles.listen)
+app.command()(roles.work)
+app.command()(roles.serve)
+app.command()(science.run)
 app.add_typer(science.algorithms, name="algorithms")
 app.add_typer(worklist.routes, name="routes")
 app.add_typer(worklist.workitems, name="workitems")
-for command in (network.send, science.phantom, network.doctor):
-    app.command()(command)
+app.command()(network.send)
+app.command()(science.phantom)
+app.command()(network.doctor)
 
 
 @app.callback()

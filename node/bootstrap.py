@@ -19,12 +19,14 @@ from algorithms import CATALOGUE
 from algorithms.protocol import CatalogueEntry
 from node.config import Settings
 from node.errors import ConfigurationError
-from node.jobs import routing, schema, tasks
+from node.jobs import schema, tasks
 from node.jobs.index import Index
 from node.jobs.outbox import Outbox
 from node.jobs.reception import Reception
+from node.jobs.routebook import RouteBook
 from node.jobs.worker import Worker
-from node.jobs.worklist import Workitem, Worklist
+from node.jobs.workitem import Workitem
+from node.jobs.worklist import Worklist
 from node.web.app import create_app
 from node.web.rooms import Rooms
 
@@ -82,11 +84,10 @@ class House:
         return tasks.reach(self.broker)
 
     @cached_property
-    def routes(self) -> routing.RouteBook:
+    def routes(self) -> RouteBook:
         """What runs on which series."""
-        file = Path(self.settings.routes.file) if self.settings.routes.file else routing.DEFAULT_ROUTES
-        destinations = tuple(d.name for d in self.settings.destinations)
-        return routing.RouteBook(file, frozenset(self.catalogue), destinations)
+        file = Path(self.settings.routes.file) if self.settings.routes.file else None
+        return RouteBook(file, self.catalogue, [d.name for d in self.settings.destinations])
 
 
 def build(settings: Settings) -> House:

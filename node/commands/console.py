@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydicom.misc import is_dicom
 from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.table import Table
 
 from algorithms.protocol import Progress
+from node.errors import ConfigurationError
 
 Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file; default $AINODE_CONFIG, else ./node.toml.")
@@ -41,6 +43,26 @@ def show(title: str, rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     for row in rows:
         table.add_row(*("" if value is None else str(value) for value in row.values()))
     out.print(table)
+
+
+def dicom_files(inputs: Sequence[Path]) -> list[Path]:
+    """The DICOM files among these files, and below these folders.
+
+    Raises:
+        ConfigurationError: one is not there, or there is no DICOM file.
+    """
+    missing = [path for path in inputs if not path.exists()]
+    if missing:
+        raise ConfigurationError(f"there is no file or folder {missing[0]}")
+    folders = [
+        sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] for path in inputs
+    ]
+    files = [path for folder in folders for path in folder if is_dicom(path)]
+    if not files:
+        raise ConfigurationError(
+            f"{', '.join(map(str, inputs))} holds no DICOM file; give a folder that does"
+        )
+    return files
 
 
 @contextmanager

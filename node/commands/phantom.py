@@ -9,7 +9,7 @@ import nibabel
 import numpy as np
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from algorithms import phantoms
 from node.errors import ConfigurationError
@@ -34,24 +34,24 @@ def write_study(phantom: phantoms.Phantom, folder: Path, kind: str, seed: int) -
     try:
         (folder / "dicom").mkdir(parents=True, exist_ok=True)
         _write_truth(phantom, folder)
-        for number in range(phantom.voxels.shape[0]):
+        for number in range(phantom.volume.voxels.shape[0]):
             dataset = _slice(phantom, number, f"{kind}/{seed}")
             dataset.save_as(folder / "dicom" / f"{number + 1:04}.dcm", enforce_file_format=True)
     except OSError as error:
         raise ConfigurationError(
             f"{folder} cannot be written: {error.strerror}; give another folder"
         ) from None
-    return int(phantom.voxels.shape[0])
+    return int(phantom.volume.voxels.shape[0])
 
 
-def _uid(name: str) -> str:
-    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+def _uid(name: str) -> UID:
+    return UID(f"2.25.{uuid.uuid5(_NAMESPACE, name).int}")
 
 
 def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
     """One CT image (PS3.3 A.3) of the phantom."""
-    affine = phantom.affine_mm
-    slice_mm, row_mm, column_mm = np.linalg.norm(affine[:3, :3], axis=0)
+    affine = phantom.volume.affine_mm
+    slice_mm, row_mm, column_mm = phantom.volume.spacing_mm
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
@@ -59,8 +59,8 @@ def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
     dataset.file_meta.MediaStorageSOPInstanceUID = _uid(f"{identity}/{number}")
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
-    dataset.SOPClassUID = CTImageStorage
-    dataset.SOPInstanceUID = _uid(f"{identity}/{number}")
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID
     dataset.StudyInstanceUID = _uid(f"{identity}/study")
     dataset.SeriesInstanceUID = _uid(f"{identity}/series")
     dataset.FrameOfReferenceUID = _uid(f"{identity}/frame")
@@ -90,7 +90,7 @@ def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
     ]
     dataset.PixelSpacing = [_TRIPLET(row_mm), _TRIPLET(column_mm)]
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = -1024, 1, "HU"
-    _set_pixels(dataset, phantom.voxels[number])
+    _set_pixels(dataset, phantom.volume.voxels[number])
     return dataset
 
 
@@ -107,11 +107,11 @@ def _set_pixels(dataset: Dataset, hounsfield: np.ndarray) -> None:
 
 def _write_truth(phantom: phantoms.Phantom, folder: Path) -> None:
     """The truth as one label map, axes (column, row, slice), RAS millimetres; small structures last."""
-    labels = np.zeros(phantom.voxels.shape, dtype=np.uint8)
+    labels = np.zeros(phantom.volume.voxels.shape, dtype=np.uint8)
     by_size = sorted(phantom.truth.items(), key=lambda pair: -int(pair[1].sum()))
     for number, (_, mask) in enumerate(by_size, start=1):
         labels[mask] = number
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ phantom.affine_mm[:, [2, 1, 0, 3]]
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ phantom.volume.affine_mm[:, [2, 1, 0, 3]]
     nibabel.save(nibabel.Nifti1Image(labels.transpose(2, 1, 0), affine), folder / "truth.nii.gz")
     names = {number: label for number, (label, _) in enumerate(by_size, start=1)}
     (folder / "truth.json").write_text(json.dumps(names, indent=1) + "\n", encoding="utf-8")

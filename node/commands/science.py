@@ -9,12 +9,12 @@ import typer
 from algorithms import CATALOGUE
 from algorithms.protocol import CatalogueEntry
 from node import config
-from node.commands.console import AsJson, Config, bar, say, show
+from node.commands.console import AsJson, Config, bar, dicom_files, say, show
 from node.commands.phantom import PHANTOMS, write_study
-from node.errors import AINodeError, ConfigurationError, UnsuitableImage
+from node.errors import ConfigurationError, UnsuitableImage
 from node.inbound import volumes
-from node.jobs import routing
 from node.jobs.production import Faulty, Produced, Stopwatch, produce
+from node.jobs.series import Series, study_of
 from node.outbound import document
 from node.outbound.equipment import Provenance
 
@@ -35,7 +35,7 @@ def run(
     config.load(file)
     entry = _entry(algorithm)
     options = _options(entry, option or [])
-    series = _series(_files(inputs), entry)
+    series = _series(dicom_files(inputs), entry)
     provenance = Provenance(entry.name, entry.version, entry.weights, options, series.sop_instance_uids)
     _make(folder)
     try:
@@ -112,26 +112,13 @@ def _options(entry: CatalogueEntry, texts: list[str]) -> dict[str, str]:
     return options
 
 
-def _files(inputs: list[Path]) -> list[Path]:
-    missing = [path for path in inputs if not path.exists()]
-    if missing:
-        raise ConfigurationError(f"there is no file or folder {missing[0]}")
-    folders = [
-        sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path] for path in inputs
-    ]
-    return [path for files in folders for path in files if volumes.is_dicom(path)]
-
-
-def _series(files: list[Path], entry: CatalogueEntry) -> routing.Series:
+def _series(files: list[Path], entry: CatalogueEntry) -> Series:
     """The series to run on: the longest of a modality that the algorithm takes.
 
     Raises:
-        AINodeError: there is no DICOM file.
         UnsuitableImage: there is no series of such a modality.
     """
-    if not files:
-        raise AINodeError("the input holds no DICOM file")
-    study = routing.study_of(volumes.headers(files))
+    study = study_of(volumes.headers(files))
     fitting = [series for series in study.series if series.modality in entry.modalities]
     if not fitting:
         found = ", ".join(sorted({series.modality for series in study.series}))

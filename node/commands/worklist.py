@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from node import bootstrap, config
-from node.commands.console import AsJson, Config, say, show
+from node.commands.console import AsJson, Config, dicom_files, say, show
 from node.errors import ConfigurationError
 from node.inbound import volumes
 from node.jobs import routing
 from node.jobs.reception import study_in_spool
-from node.jobs.worklist import STATES
+from node.jobs.series import study_of
+from node.jobs.workitem import STATES
 
 workitems = typer.Typer(help="The worklist.", no_args_is_help=True)
 routes = typer.Typer(help="What runs on which series.", no_args_is_help=True)
@@ -104,10 +105,7 @@ def explain_routes(
     """Say for each route why it matches a study, or why not."""
     house = bootstrap.build(config.load(file))
     if Path(study).is_dir():
-        files = [p for p in sorted(Path(study).rglob("*")) if p.is_file() and volumes.is_dicom(p)]
-        if not files:
-            raise ConfigurationError(f"the folder {study} holds no DICOM file")
-        studied = routing.study_of(volumes.headers(files))
+        studied = study_of(volumes.headers(dicom_files([Path(study)])))
     else:
         studied = study_in_spool(house.settings.spool, house.index, study)
     for verdict in routing.explain(studied, house.routes.routes, datetime.now().astimezone()):

@@ -107,7 +107,7 @@ class Index:
 
     def _records(self, query: Select[Any]) -> list[StudyRecord]:
         with self._queries.connect() as connection:
-            return [_record(connection, row._mapping) for row in connection.execute(query).all()]
+            return [_record(connection, row._asdict()) for row in connection.execute(query).all()]
 
 
 def _insert_conflict(connection: Connection, stored: Stored) -> None:

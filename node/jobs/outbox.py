@@ -11,7 +11,8 @@ from sqlalchemy import Engine, and_, select, update
 from node.config import Jobs
 from node.errors import CancelRequested
 from node.jobs.schema import deliveries, insert_once, reading, results, workitems
-from node.jobs.worklist import Workitem, backoff, held
+from node.jobs.workitem import Workitem
+from node.jobs.worklist import backoff, held
 from node.outbound.equipment import EncodedObject
 
 PENDING = "PENDING"
@@ -95,13 +96,13 @@ class Outbox:
         """The stored objects of a run, in the order they are to be sent: what is referred to first."""
         query = select(results).where(results.c.run_uid == run_uid).order_by(results.c.kind)
         with self._queries.connect() as connection:
-            return [Result(**row._mapping) for row in connection.execute(query)]
+            return [Result(**row._asdict()) for row in connection.execute(query)]
 
     def deliveries(self, uid: str) -> list[Delivery]:
         """The deliveries of a workitem, one for each destination."""
         query = select(deliveries).where(deliveries.c.workitem_uid == uid).order_by(deliveries.c.destination)
         with self._queries.connect() as connection:
-            return [Delivery(**row._mapping) for row in connection.execute(query)]
+            return [Delivery(**row._asdict()) for row in connection.execute(query)]
 
     def delivered(self, item: Workitem, destination: str, state: str, error: str = "") -> None:
         """Record how a delivery went; a PENDING one is tried again after a growing wait."""

@@ -5,7 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -20,15 +20,18 @@ from node.inbound.instances import Outcome, Spool, Stored
 from node.inbound.studies import Completeness, CompleteStudy
 from node.jobs import routing
 from node.jobs.index import Index
+from node.jobs.routebook import RouteBook
 from node.jobs.schema import DatabaseUnavailable
-from node.jobs.worklist import Workitem, Worklist
+from node.jobs.series import Study, study_of
+from node.jobs.workitem import Workitem
+from node.jobs.worklist import Worklist
 
 log = structlog.get_logger()
 
 _TICK_SECONDS = 0.2
 
 
-def study_in_spool(spool: Path, index: Index, study_instance_uid: str) -> routing.Study:
+def study_in_spool(spool: Path, index: Index, study_instance_uid: str) -> Study:
     """A study of the spool, from its headers.
 
     Raises:
@@ -37,7 +40,7 @@ def study_in_spool(spool: Path, index: Index, study_instance_uid: str) -> routin
     paths = index.paths(study_instance_uid)
     if not paths:
         raise IncompleteInput(f"the spool holds no study {study_instance_uid}; send it again")
-    return routing.study_of(volumes.headers(spool / path for path in paths))
+    return study_of(volumes.headers(spool / path for path in paths))
 
 
 @dataclass
@@ -52,7 +55,7 @@ class Reception:
     catalogue: Mapping[str, CatalogueEntry]
     index: Index
     worklist: Worklist
-    routes: routing.RouteBook
+    routes: RouteBook
     wake: Callable[[Sequence[Workitem]], None]
     _arrivals: queue.SimpleQueue[Stored] = field(default_factory=queue.SimpleQueue)
     _unrecorded: list[Stored] = field(default_factory=list)
@@ -117,17 +120,22 @@ class Reception:
     def _schedule(self, complete: CompleteStudy) -> None:
         """Route a complete study and wake the workers; one that cannot be read says so in the worklist."""
         now = datetime.now().astimezone()
+        matches: Sequence[routing.Match] = ()
         try:
             study = study_in_spool(self.settings.spool, self.index, complete.study_instance_uid)
         except Permanent as error:
-            matches, explanation = (), [str(error)]
+            explanation = [str(error)]
         else:
             matches = routing.match(study, self.routes.routes, now)
             explanation = [str(verdict) for verdict in routing.explain(study, self.routes.routes, now)]
         items = self.worklist.schedule(
             complete.study_instance_uid,
             [(match, self.catalogue[match.algorithm].version) for match in matches],
-            evidence=asdict(complete.evidence),
+            evidence={
+                "quiet_seconds": round(complete.evidence.quiet_seconds, 3),
+                "instances": complete.evidence.instances,
+                "associations": complete.evidence.associations,
+            },
             explanation=explanation,
         )
         log.info("study complete", study=complete.study_instance_uid, workitems=len(items))

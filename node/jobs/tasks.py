@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 
 from node.config import Settings
 from node.errors import Transient
-from node.jobs.worklist import Workitem
+from node.jobs.workitem import Workitem
 
 QUEUES = ("stat", "routine")
 _TASK = "ainode.perform"

@@ -24,7 +24,8 @@ from node.errors import (
 from node.jobs.index import Index
 from node.jobs.outbox import CONFIRMED, PENDING, REFUSED, Delivery, Outbox, Result
 from node.jobs.production import Faulty, Stopwatch, produce
-from node.jobs.worklist import CANCELED_BY_PERSON, Workitem, Worklist
+from node.jobs.workitem import Workitem
+from node.jobs.worklist import CANCELED_BY_PERSON, Worklist
 from node.outbound import delivery
 from node.outbound.equipment import Provenance
 

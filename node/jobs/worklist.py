@@ -5,11 +5,8 @@ worker: each try is an attempt with a lease of its own. The attempt's number fen
 worker that lost its lease can no longer change the workitem.
 """
 
-import hashlib
-import json
-import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -20,12 +17,17 @@ from node.errors import AttemptsExhausted, CancelRequested, Reason, Rejected
 from node.jobs.index import COMPLETE
 from node.jobs.routing import Match
 from node.jobs.schema import attempts, insert_once, reading, studies, workitems
-
-SCHEDULED = "SCHEDULED"
-IN_PROGRESS = "IN PROGRESS"
-COMPLETED = "COMPLETED"
-CANCELED = "CANCELED"
-STATES = (SCHEDULED, IN_PROGRESS, COMPLETED, CANCELED)
+from node.jobs.workitem import (
+    CANCELED,
+    COMPLETED,
+    IN_PROGRESS,
+    SCHEDULED,
+    STATES,
+    Workitem,
+    dicom_uid,
+    fresh_row,
+    untouched,
+)
 
 CANCELED_BY_PERSON = Reason("110500", "DCM", "Doctor canceled procedure")
 ON_REQUEST = "canceled on request"
@@ -42,50 +44,6 @@ class WrongState(Rejected):
     """The verb does not fit the state the workitem is in."""
 
     http_status = 409
-
-
-@dataclass(frozen=True)
-class Workitem:
-    """One row of the worklist; times are aware UTC.
-
-    Attributes:
-        revision: of the study, when the workitem was made.
-        sop_instance_uids: the source instances, and so the input of the algorithm.
-        why: the sentence in which the route says why it matched.
-        superseded: a later revision of the study has a workitem in its place.
-        attempt: number of the current or last try; 0 before the first.
-        run_uid: identity of the stored results; None until they are stored.
-        seconds: time spent in each stage, and waits.
-    """
-
-    uid: str
-    study_instance_uid: str
-    series_instance_uid: str
-    revision: int
-    sop_instance_uids: Sequence[str]
-    route: str
-    why: str
-    algorithm: str
-    version: str
-    options: Mapping[str, str]
-    priority: str
-    destinations: Sequence[str]
-    state: str
-    superseded: bool
-    cancel_requested: bool
-    attempt: int
-    worker: str | None
-    not_before: datetime
-    lease_until: datetime | None
-    progress: float
-    stage: str
-    message: str
-    reason: Mapping[str, str] | None
-    run_uid: str | None
-    seconds: Mapping[str, float]
-    created_at: datetime
-    started_at: datetime | None
-    ended_at: datetime | None
 
 
 class Worklist:
@@ -131,13 +89,13 @@ class Worklist:
                     state=COMPLETE, completed_at=now, evidence=dict(evidence), explanation=list(explanation)
                 )
             )
-            rows = [_row(study_instance_uid, revision, match, version, now) for match, version in matches]
+            rows = [fresh_row(study_instance_uid, revision, match, version) for match, version in matches]
             for row in rows:
                 insert_once(connection, workitems, row)
             current = [row["uid"] for row in rows]
             _supersede(connection, study_instance_uid, revision, current, now)
             query = select(workitems).where(workitems.c.uid.in_(current), workitems.c.state == SCHEDULED)
-            return [Workitem(**row._mapping) for row in connection.execute(query)]
+            return [Workitem(**row._asdict()) for row in connection.execute(query)]
 
     def get(self, uid: str) -> Workitem:
         """One workitem.
@@ -164,7 +122,7 @@ class Worklist:
             query = query.where(workitems.c.state == state)
         with self._queries.connect() as connection:
             rows = connection.execute(query.limit(limit).offset(offset))
-            return [Workitem(**row._mapping) for row in rows]
+            return [Workitem(**row._asdict()) for row in rows]
 
     def claim(self, uid: str, worker: str) -> Workitem | None:
         """Start the next attempt, if the workitem is due and nobody holds it.
@@ -269,8 +227,8 @@ class Worklist:
             item = _get(connection, uid)
             if item.state not in (COMPLETED, CANCELED):
                 raise WrongState(f"workitem {uid} is {item.state}; cancel it first, or wait until it ends")
-            new_uid = _dicom_uid(f"rerun of {uid} at {now.isoformat()}")
-            fresh = _fresh(new_uid, now)
+            new_uid = dicom_uid(f"rerun of {uid} at {now.isoformat()}")
+            fresh = untouched(new_uid, now)
             kept = {k: v for k, v in asdict(item).items() if k not in fresh}
             connection.execute(insert(workitems).values(**kept, **fresh))
             connection.execute(update(workitems).where(workitems.c.uid == uid).values(superseded=True))
@@ -280,7 +238,7 @@ class Worklist:
         """Workitems that wait for a worker: neither final, nor leased, nor put off; for the sweep."""
         query = select(workitems).where(_due(datetime.now(UTC))).order_by(workitems.c.created_at).limit(limit)
         with self._queries.connect() as connection:
-            return [Workitem(**row._mapping) for row in connection.execute(query)]
+            return [Workitem(**row._asdict()) for row in connection.execute(query)]
 
     def counts(self) -> dict[str, int]:
         """Workitems by state, for the metrics."""
@@ -311,7 +269,7 @@ def _get(connection: Connection, uid: str) -> Workitem:
     row = connection.execute(select(workitems).where(workitems.c.uid == uid)).first()
     if row is None:
         raise NoSuchWorkitem(f"no workitem {uid}; see `ainode workitems list`")
-    return Workitem(**row._mapping)
+    return Workitem(**row._asdict())
 
 
 def _end(
@@ -353,57 +311,4 @@ def _supersede(
     waiting = connection.execute(select(workitems).where(older, workitems.c.state == SCHEDULED)).all()
     for row in waiting:
         message = f"superseded by revision {revision} of the study"
-        _end(connection, Workitem(**row._mapping), CANCELED, now, message=message, reason=RESCHEDULED)
-
-
-def _row(study_instance_uid: str, revision: int, match: Match, version: str, now: datetime) -> dict[str, Any]:
-    identity = (
-        study_instance_uid,
-        match.series_instance_uid,
-        sorted(match.sop_instance_uids),
-        match.route,
-        match.algorithm,
-        version,
-        sorted(match.options.items()),
-    )
-    return {
-        "study_instance_uid": study_instance_uid,
-        "series_instance_uid": match.series_instance_uid,
-        "sop_instance_uids": list(match.sop_instance_uids),
-        "revision": revision,
-        "route": match.route,
-        "why": match.reason,
-        "algorithm": match.algorithm,
-        "version": version,
-        "options": dict(match.options),
-        "priority": match.priority,
-        "destinations": list(match.destinations),
-    } | _fresh(_dicom_uid(json.dumps(identity)), match.not_before or now)
-
-
-def _fresh(uid: str, not_before: datetime) -> dict[str, Any]:
-    """The changing part of a workitem that nobody has touched yet."""
-    return {
-        "uid": uid,
-        "state": SCHEDULED,
-        "superseded": False,
-        "cancel_requested": False,
-        "attempt": 0,
-        "worker": None,
-        "not_before": not_before,
-        "lease_until": None,
-        "progress": 0.0,
-        "stage": "",
-        "message": "",
-        "reason": None,
-        "run_uid": None,
-        "seconds": {},
-        "created_at": datetime.now(UTC),
-        "started_at": None,
-        "ended_at": None,
-    }
-
-
-def _dicom_uid(identity: str) -> str:
-    """A UID below 2.25 (PS3.5 B.2) from the digest of what identifies the workitem."""
-    return f"2.25.{uuid.UUID(bytes=hashlib.sha256(identity.encode()).digest()[:16], version=5).int}"
+        _end(connection, Workitem(**row._asdict()), CANCELED, now, message=message, reason=RESCHEDULED)

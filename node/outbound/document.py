@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 from pydicom import Dataset
 
-from algorithms.protocol import Code, Findings, Measurement, Segment, Volume
+from algorithms.protocol import Code, Findings, Landmark, Measurement, Region, Score, Segment, Volume
 from node.outbound.equipment import EncodedObject, Provenance
 
 
@@ -39,31 +39,9 @@ def of(
         },
         "segments": [_segment(n, s, volume) for n, s in enumerate(findings.segments, start=1)],
         "measurements": [_measurement(m) for m in findings.measurements],
-        "landmarks": [
-            {
-                "name": mark.name,
-                "code": _code(mark.code),
-                "position_mm": list(mark.position_mm),
-                "SOPInstanceUID": mark.sop_instance_uid,
-                "value": mark.value,
-            }
-            for mark in findings.landmarks
-        ],
-        "regions": [
-            {"name": r.name, "code": _code(r.code), "SOPInstanceUIDs": list(r.sop_instance_uids)}
-            for r in findings.regions
-        ],
-        "scores": [
-            {
-                "name": score.name,
-                "code": _code(score.code),
-                "value": score.value,
-                "unit": score.unit.value,
-                "calibrated": score.calibrated,
-                "urgency": score.urgency,
-            }
-            for score in findings.scores
-        ],
+        "landmarks": [_landmark(mark) for mark in findings.landmarks],
+        "regions": [_region(region) for region in findings.regions],
+        "scores": [_score(score) for score in findings.scores],
         "objects": [
             {
                 "file": item.file,
@@ -110,6 +88,35 @@ def _measurement(measurement: Measurement) -> dict[str, Any]:
         "code": _code(measurement.code),
         "value": measurement.value,
         "unit": measurement.unit.value,
+    }
+
+
+def _landmark(mark: Landmark) -> dict[str, Any]:
+    return {
+        "name": mark.name,
+        "code": _code(mark.code),
+        "position_mm": list(mark.position_mm),
+        "SOPInstanceUID": mark.sop_instance_uid,
+        "value": mark.value,
+    }
+
+
+def _region(region: Region) -> dict[str, Any]:
+    return {
+        "name": region.name,
+        "code": _code(region.code),
+        "SOPInstanceUIDs": list(region.sop_instance_uids),
+    }
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {
+        "name": score.name,
+        "code": _code(score.code),
+        "value": score.value,
+        "unit": score.unit.value,
+        "calibrated": score.calibrated,
+        "urgency": score.urgency,
     }
 
 

@@ -10,7 +10,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
-from node.jobs.worklist import NoSuchWorkitem, Workitem
+from node.jobs.workitem import Workitem
+from node.jobs.worklist import NoSuchWorkitem
 from node.web.rooms import Entered, Rooms
 
 VERSION = version("ainode")

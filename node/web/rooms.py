@@ -10,7 +10,8 @@ from algorithms.protocol import CatalogueEntry
 from node.config import Settings
 from node.jobs.index import Index
 from node.jobs.outbox import Outbox
-from node.jobs.worklist import Workitem, Worklist
+from node.jobs.workitem import Workitem
+from node.jobs.worklist import Worklist
 
 
 @dataclass(frozen=True)
