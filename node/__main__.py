@@ -8,10 +8,9 @@ import sys
 import warnings
 from collections.abc import Sequence
 
+import pydicom.config
 import structlog
 import typer
-from click import ClickException, UsageError
-from click.exceptions import Exit
 
 from node.commands import network, roles, science, worklist
 from node.commands.console import err
@@ -52,9 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         status = app(["--debug"] * debug + [a for a in given if a != "--debug"], standalone_mode=False)
         sys.exit(status if isinstance(status, int) else 0)
-    except Exit as stop:
-        sys.exit(stop.exit_code)
-    except (AINodeError, ClickException, typer.Abort, KeyboardInterrupt) as error:
+    except (AINodeError, typer.TyperException, typer.Abort, KeyboardInterrupt) as error:
         if debug:
             raise
         sys.exit(_report(error))
@@ -62,16 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _report(error: BaseException) -> int:
     """Say what went wrong in one sentence; the exit status."""
-    if isinstance(error, UsageError):
-        sentence = (
-            f"{error.format_message()} See `{error.ctx.command_path if error.ctx else 'ainode'} --help`."
-        )
-    elif isinstance(error, ClickException):
-        sentence = error.format_message()
-    else:
-        sentence = str(error) or "interrupted"
+    sentence = str(error) or "interrupted"
+    if isinstance(error, typer.TyperException):
+        context = getattr(error, "ctx", None)
+        sentence = f"{sentence.rstrip('.')}; see `{context.command_path if context else 'ainode'} --help`"
     err.print(f"ainode: {sentence}", markup=False, highlight=False, soft_wrap=True)
-    return 2 if isinstance(error, ClickException | ConfigurationError) else 1
+    return 2 if isinstance(error, typer.TyperException | ConfigurationError) else 1
 
 
 def _configure_logging() -> None:
@@ -92,6 +85,7 @@ def _configure_logging() -> None:
     )
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
     logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.simplefilter("ignore")
 
 

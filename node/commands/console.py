@@ -11,6 +11,7 @@ from pydicom.misc import is_dicom
 from rich.console import Console
 from rich.progress import Progress as Bars
 from rich.table import Table
+from rich.text import Text
 
 from algorithms.protocol import Progress
 from node.errors import ConfigurationError
@@ -41,7 +42,7 @@ def show(title: str, rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     for column in rows[0]:
         table.add_column(column.replace("_", " "), overflow="fold")
     for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row.values()))
+        table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
     out.print(table)
 
 

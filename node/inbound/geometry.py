@@ -1,0 +1,266 @@
+"""Where the slices of a series lie in the patient: their order and the affine of their voxels.
+
+Geometry goes through the affine alone: no plane is flipped by name and no handedness is assumed.
+What is not a regular stack is refused with the positions listed, never stacked as if it were one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
+
+from algorithms.protocol import Affine
+from node.errors import IrregularGeometry, UnsuitableImage
+
+Orientation = Literal["axial", "coronal", "sagittal", "oblique"]
+Vectors = npt.NDArray[np.float64]
+
+POSITION_TOLERANCE_MM: Final = 0.1
+"""How far a slice may lie off its place on the regular grid, and never more than a fifth of the
+spacing. Scanners that write positions with one decimal are 0.05 mm off; where a slice is missing its
+neighbours are off by a third of the spacing or more."""
+
+SAME_PLACE_MM: Final = 0.01
+"""Slices closer than this are at the same position."""
+
+TILT_TOLERANCE_DEGREES: Final = 0.1
+"""How far the stack may lean off the slice normal: over 300 mm it drifts by half a millimetre, less
+than a pixel. A leaning stack has an exact affine with shear, but algorithms and most readers of the
+results take the three axes for perpendicular, so a tilted gantry is refused rather than misread."""
+
+IN_PLANE_TOLERANCE: Final = 1e-4
+"""Direction cosines, and pixel spacings in mm, are equal within this: 0.05 mm at the far edge of a
+plane of 500 mm or 500 pixels."""
+
+OBLIQUE_COSINE: Final = 0.8
+"""A plane is named after the patient axis its normal is nearest to, unless that cosine is smaller."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What can be said of a series whether or not its slices form a regular volume.
+
+    Attributes:
+        orientation: the plane of the slices.
+        spacing_mm: the usual distance between neighbouring slices.
+        coverage_mm: extent along the slice normal, a slice's own share included.
+    """
+
+    orientation: Orientation
+    spacing_mm: float
+    coverage_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """Where the voxels of a regular series lie.
+
+    Attributes:
+        order: indices of the headers, sorted along the slice normal (row x column direction), ascending.
+        affine_mm: 4x4, (slice, row, column, 1) to patient LPS millimetres (PS3.3 C.7.6.2.1.1).
+        spacing_mm: distance between neighbours along (slice, row, column).
+        orientation: the plane of the slices.
+        coverage_mm: extent along the slice normal: slices times spacing.
+        tilt_degrees: angle between the stack and the slice normal; 0 but for rounding.
+    """
+
+    order: tuple[int, ...]
+    affine_mm: Affine
+    spacing_mm: tuple[float, float, float]
+    orientation: Orientation
+    coverage_mm: float
+    tilt_degrees: float
+
+
+def outline(headers: Sequence[Dataset]) -> Outline:
+    """Describe a series by the orientation of its middle instance and the spread of its positions.
+
+    The middle one, because a scout that shares the series comes first.
+
+    Raises:
+        IrregularGeometry: position or orientation is missing, or a single slice has no thickness.
+    """
+    normal = _normal(_numbers(headers[len(headers) // 2], "ImageOrientationPatient", 6))
+    along = np.sort(np.array([_numbers(h, "ImagePositionPatient", 3) for h in headers]) @ normal)
+    gaps = np.diff(along)
+    spacing = float(np.median(gaps)) if gaps.size else _thickness(headers[0])
+    return Outline(_orientation(normal), spacing, float(np.ptp(along)) + spacing)
+
+
+def geometry(headers: Sequence[Dataset]) -> Geometry:
+    """Find order and affine of a classic single-frame series.
+
+    The rows of Image Orientation (Patient) are the directions of increasing column index, then of
+    increasing row index; Pixel Spacing is (between rows, between columns).
+
+    Raises:
+        IrregularGeometry: attributes are missing, slices differ in size, spacing or orientation, or
+            positions are doubled, missing, uneven or tilted; the message lists the positions.
+        UnsuitableImage: the instances have several frames.
+    """
+    _refuse_multi_frame(headers)
+    positions = np.array([_numbers(h, "ImagePositionPatient", 3) for h in headers])
+    directions = np.array([_numbers(h, "ImageOrientationPatient", 6) for h in headers])
+    spacings = np.array([_numbers(h, "PixelSpacing", 2) for h in headers])
+    sizes = np.array([[_number(h, "Rows"), _number(h, "Columns")] for h in headers])
+    normal = _normal(directions[0])
+    along = positions @ normal
+    _refuse_mixed("orientation", directions, along, IN_PLANE_TOLERANCE)
+    _refuse_mixed("pixel spacing", spacings, along, IN_PLANE_TOLERANCE)
+    _refuse_mixed("rows and columns", sizes, along, 0)
+    if spacings.min() <= 0 or sizes.min() < 1:
+        raise IrregularGeometry("PixelSpacing, Rows or Columns is not positive")
+
+    order = np.argsort(along, kind="stable")
+    origin, step = _grid(positions[order], normal, headers)
+    affine = np.eye(4)
+    affine[:3, 0] = step
+    affine[:3, 1] = directions[0, 3:] * spacings[0, 0]
+    affine[:3, 2] = directions[0, :3] * spacings[0, 1]
+    affine[:3, 3] = origin
+    spacing = (float(np.linalg.norm(step)), float(spacings[0, 0]), float(spacings[0, 1]))
+    return Geometry(
+        order=tuple(int(i) for i in order),
+        affine_mm=affine,
+        spacing_mm=spacing,
+        orientation=_orientation(normal),
+        coverage_mm=len(headers) * spacing[0],
+        tilt_degrees=_tilt(step, normal),
+    )
+
+
+def instance_name(header: Dataset) -> str:
+    """How messages speak of an instance."""
+    return f"instance {header.get('SOPInstanceUID', 'without a UID')}"
+
+
+def _numbers(header: Dataset, keyword: str, count: int) -> Vectors:
+    try:
+        numbers = np.array([float(number) for number in header.get(keyword)])
+    except (TypeError, ValueError, BytesLengthException):
+        numbers = np.empty(0)
+    if numbers.shape != (count,) or not np.isfinite(numbers).all():
+        raise IrregularGeometry(f"{keyword} of {instance_name(header)} does not hold {count} numbers")
+    return numbers
+
+
+def _number(header: Dataset, keyword: str) -> float:
+    try:
+        number = float(header.get(keyword))
+    except (TypeError, ValueError, BytesLengthException):
+        number = np.nan
+    if not np.isfinite(number):
+        raise IrregularGeometry(f"{keyword} of {instance_name(header)} is missing or not a number")
+    return number
+
+
+def _thickness(header: Dataset) -> float:
+    """How much a slice without neighbours stands for."""
+    for keyword in ("SpacingBetweenSlices", "SliceThickness"):
+        if keyword in header and not header[keyword].is_empty and (depth := _number(header, keyword)) > 0:
+            return depth
+    raise IrregularGeometry("a single slice without SpacingBetweenSlices or SliceThickness has no depth")
+
+
+def _normal(directions: Vectors) -> Vectors:
+    """Row direction x column direction, unit length."""
+    row, column = directions[:3], directions[3:]
+    unit = np.allclose([row @ row, column @ column, row @ column], [1, 1, 0], atol=1e-3)
+    if not unit:
+        raise IrregularGeometry("ImageOrientationPatient does not hold two perpendicular unit vectors")
+    normal: Vectors = np.cross(row, column)
+    return normal / np.linalg.norm(normal)
+
+
+def _orientation(normal: Vectors) -> Orientation:
+    names: tuple[Orientation, ...] = ("sagittal", "coronal", "axial")
+    nearest = int(np.argmax(np.abs(normal)))
+    return names[nearest] if abs(normal[nearest]) >= OBLIQUE_COSINE else "oblique"
+
+
+def _tilt(step: Vectors, normal: Vectors) -> float:
+    sideways = float(np.linalg.norm(step - (step @ normal) * normal))
+    return float(np.degrees(np.arctan2(sideways, abs(step @ normal))))
+
+
+def _refuse_multi_frame(headers: Sequence[Dataset]) -> None:
+    if not headers:
+        raise IrregularGeometry("the series has no instance")
+    for header in headers:
+        frames = _number(header, "NumberOfFrames") if "NumberOfFrames" in header else 1
+        if frames > 1 or "SharedFunctionalGroupsSequence" in header:
+            raise UnsuitableImage(
+                f"{instance_name(header)} has several frames; only single-frame images are read"
+            )
+
+
+def _refuse_mixed(what: str, values: Vectors, along: Vectors, tolerance: float) -> None:
+    _, first, counts = np.unique(values.round(4), axis=0, return_index=True, return_counts=True)
+    usual = values[first[np.argmax(counts)]]
+    differs = np.abs(values - usual).max(axis=1) > tolerance
+    if differs.any():
+        raise IrregularGeometry(
+            f"the slices differ in {what}: {np.count_nonzero(differs)} of {len(values)} differ from the "
+            f"others, at {_listed(along[differs])}"
+        )
+
+
+def _listed(along: Vectors) -> str:
+    """Positions along the slice normal for people, the middle left out when there are many."""
+    texts = [f"{position:.2f}" for position in along]
+    if len(texts) > 40:
+        texts = [*texts[:20], f"({len(texts) - 40} more)", *texts[-20:]]
+    return f"{', '.join(texts)} mm"
+
+
+def _grid(positions: Vectors, normal: Vectors, headers: Sequence[Dataset]) -> tuple[Vectors, Vectors]:
+    """Fit origin and step of the regular grid to sorted positions (n, 3), in mm."""
+    if len(positions) == 1:
+        return positions[0], normal * _thickness(headers[0])
+    index = np.arange(len(positions)) - (len(positions) - 1) / 2
+    step: Vectors = index @ positions / (index @ index)
+    origin: Vectors = positions.mean(axis=0) + index[0] * step
+    fitted = origin + np.arange(len(positions))[:, None] * step
+    if faults := _faults(positions, fitted, step, normal):
+        along = positions @ normal
+        raise IrregularGeometry(
+            f"the slices form no regular volume: {'; '.join(faults)}. "
+            f"Positions along the slice normal: {_listed(along)}"
+        )
+    return origin, step
+
+
+def _faults(positions: Vectors, fitted: Vectors, step: Vectors, normal: Vectors) -> list[str]:
+    """What keeps sorted positions (n, 3) from being the regular grid fitted to them."""
+    along = positions @ normal
+    gaps = np.diff(along)
+    doubled = gaps < SAME_PLACE_MM
+    if doubled.any():
+        crowd = np.append(doubled, False) | np.insert(doubled, 0, False)
+        places = np.unique(along[crowd].round(2))
+        return [f"{np.count_nonzero(crowd)} slices share {len(places)} positions: {_listed(places)}"]
+    faults = []
+    if (tilt := _tilt(step, normal)) > TILT_TOLERANCE_DEGREES:
+        faults.append(f"the gantry was tilted by {tilt:.1f} degrees")
+    usual = float(np.median(gaps))
+    tolerance = min(POSITION_TOLERANCE_MM, usual / 5)
+    off = positions - fitted
+    if np.abs(off @ normal).max() > tolerance:
+        faults.append(_unevenness(along, usual, tolerance))
+    sideways = np.linalg.norm(off - np.outer(off @ normal, normal), axis=1)
+    if not faults and sideways.max() > tolerance:
+        faults.append(f"slices are shifted sideways by up to {sideways.max():.2f} mm")
+    return faults
+
+
+def _unevenness(along: Vectors, usual: float, tolerance: float) -> str:
+    """Missing slices where every distance is a multiple of the usual one, else the range."""
+    gaps = np.diff(along)
+    times = np.rint(gaps / usual)
+    if times.min() >= 1 and times.max() > 1 and np.abs(gaps - times * usual).max() <= tolerance:
+        return f"slices are missing ({int((times - 1).sum())}) after {_listed(along[:-1][times > 1])}"
+    return f"neighbouring slices are {gaps.min():.2f} to {gaps.max():.2f} mm apart"

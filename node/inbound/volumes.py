@@ -1,0 +1,207 @@
+"""The instances of a series become a volume: every pixel decoded once, in the units of the scan."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.misc import is_dicom
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from algorithms.protocol import Progress, Volume, Voxels, silent
+from node.errors import IncompleteInput, ResourceInadequate, UnsuitableImage
+from node.inbound.geometry import Geometry, Orientation, Outline, geometry, instance_name, outline
+
+__all__ = ["Geometry", "Orientation", "Outline", "geometry", "headers", "is_dicom", "outline", "read"]
+
+MODALITIES: Final = ("CT", "MR", "PT")
+
+MAX_VOXELS: Final = 2**30
+"""4 GiB as float32, twice a whole body of 2000 x 512 x 512; checked before memory is taken."""
+
+AIR_HU: Final = -1000.0
+"""Stands for CT pixels that hold Pixel Padding Value: they lie outside the scanned circle, and their
+stored value (often -2000 or less) would be taken for a measurement."""
+
+_NATIVE_LITTLE_ENDIAN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
+
+_UNDECODABLE = (
+    AttributeError,
+    BytesLengthException,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What pydicom and its decoders raise for pixels that are damaged, missing or of an unknown syntax."""
+
+_PIXEL_KEYWORDS = [
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "PixelData",
+]
+
+
+def headers(paths: Iterable[Path]) -> list[Dataset]:
+    """Read everything before the pixel data of each file, in the order given; `filename` is kept.
+
+    Raises:
+        IncompleteInput: a file is not there.
+        UnsuitableImage: a file is not DICOM.
+    """
+    return [_read(path) for path in paths]
+
+
+def read(paths: Iterable[Path], progress: Progress = silent) -> tuple[Volume, list[Dataset]]:
+    """Decode a classic CT, MR or PET series into a volume.
+
+    Values are those of the Modality LUT module: stored value times Rescale Slope plus Rescale
+    Intercept, slice by slice (PS3.3 C.11.1). Pixels with Pixel Padding Value become air (CT) or 0.
+
+    Returns:
+        The volume, and the headers without pixel data in slice order.
+
+    Raises:
+        IncompleteInput: a file is not there.
+        IrregularGeometry: the slices form no regular volume.
+        ResourceInadequate: the volume is larger than MAX_VOXELS.
+        UnsuitableImage: another modality, several frames, colour, or pixels that cannot be decoded.
+    """
+    unsorted = headers(paths)
+    _refuse_other_images(unsorted)
+    grid = geometry(unsorted)
+    ordered = [unsorted[i] for i in grid.order]
+    shape = (len(ordered), int(ordered[0].Rows), int(ordered[0].Columns))
+    if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
+        raise ResourceInadequate(
+            f"the volume has {' x '.join(map(str, shape))} voxels, more than {MAX_VOXELS}"
+        )
+    voxels = np.empty(shape, dtype=np.float32)
+    every = max(1, shape[0] // 20)
+    for number, (header, plane) in enumerate(zip(ordered, voxels, strict=True)):
+        if number % every == 0:
+            progress(number / shape[0], "reading slices")
+        _fill(plane, header)
+    volume = Volume(
+        voxels=voxels,
+        affine_mm=grid.affine_mm,
+        unit="HU" if all(_in_hounsfield_units(h) for h in ordered) else "arbitrary",
+        modality=str(ordered[0].Modality),
+        sop_instance_uids=tuple(str(h.SOPInstanceUID) for h in ordered),
+    )
+    return volume, ordered
+
+
+def _read(path: Path, keywords: list[str] | None = None) -> Dataset:
+    """Read the header, or only the elements named."""
+    try:
+        if keywords:
+            return pydicom.dcmread(path, specific_tags=list(keywords))
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except FileNotFoundError:
+        raise IncompleteInput(f"{path} is not there") from None
+    except (InvalidDicomError, EOFError) as error:
+        raise UnsuitableImage(f"{path} cannot be read as DICOM: {error}") from None
+
+
+def _refuse_other_images(headers: Sequence[Dataset]) -> None:
+    for header in headers:
+        modality = header.get("Modality")
+        if modality not in MODALITIES:
+            raise UnsuitableImage(
+                f"{instance_name(header)} has Modality {modality or 'missing'}; "
+                f"volumes are read from {', '.join(MODALITIES)}"
+            )
+        if not str(header.get("PhotometricInterpretation", "MONOCHROME2")).startswith("MONOCHROME"):
+            raise UnsuitableImage(f"{instance_name(header)} is in colour")
+        if header.get("ModalityLUTSequence"):
+            raise UnsuitableImage(f"{instance_name(header)} has a Modality LUT instead of a rescale")
+
+
+def _in_hounsfield_units(header: Dataset) -> bool:
+    """Hounsfield units unless Rescale Type says otherwise (PS3.3 C.8.2.1.1)."""
+    return (
+        header.Modality == "CT"
+        and header.get("RescaleIntercept") is not None
+        and (header.get("RescaleType") or "HU") == "HU"
+    )
+
+
+def _fill(plane: Voxels, header: Dataset) -> None:
+    """Decode one slice into `plane` (row, column)."""
+    instance = _read(Path(str(header.filename)), _PIXEL_KEYWORDS)
+    try:
+        cells = _cells(instance)
+        stored = _stored_values(cells, instance)
+        np.multiply(stored, np.float32(_rescale(header, "RescaleSlope", 1)), out=plane, casting="unsafe")
+        plane += np.float32(_rescale(header, "RescaleIntercept", 0))
+        _pad(plane, stored, cells, header)
+    except _UNDECODABLE as error:
+        raise UnsuitableImage(f"the pixels of {instance_name(header)} cannot be decoded: {error}") from None
+
+
+def _rescale(header: Dataset, keyword: str, default: float) -> float:
+    value = header.get(keyword)
+    return default if value is None or value == "" else float(value)
+
+
+def _cells(instance: Dataset) -> npt.NDArray[np.integer]:
+    """The pixel cells (row, column) as they lie in the file, or as the decoder gives them."""
+    syntax = instance.file_meta.TransferSyntaxUID
+    allocated = int(instance.BitsAllocated)
+    if syntax not in _NATIVE_LITTLE_ENDIAN or allocated not in {8, 16, 32}:
+        return np.asarray(instance.pixel_array)
+    kind = "i" if instance.PixelRepresentation else "u"
+    rows, columns = int(instance.Rows), int(instance.Columns)
+    cells: npt.NDArray[np.integer] = np.frombuffer(
+        instance.PixelData, dtype=f"<{kind}{allocated // 8}", count=rows * columns
+    )
+    return cells.reshape(rows, columns)
+
+
+def _stored_values(cells: npt.NDArray[np.integer], instance: Dataset) -> npt.NDArray[np.integer]:
+    """Drop the bits of native cells that are outside Bits Stored, and extend the sign.
+
+    The unused bits of a cell may hold overlays or anything else (PS3.5 8.1.1).
+    """
+    allocated, stored = int(instance.BitsAllocated), int(instance.BitsStored)
+    if stored == allocated or instance.file_meta.TransferSyntaxUID.is_encapsulated:
+        return cells
+    above = allocated - 1 - int(instance.get("HighBit", stored - 1))
+    return cells << above >> (allocated - stored)
+
+
+def _pad(
+    plane: Voxels, stored: npt.NDArray[np.integer], cells: npt.NDArray[np.integer], header: Dataset
+) -> None:
+    """Replace pixels of Pixel Padding Value, or up to Pixel Padding Range Limit (PS3.3 C.7.5.1.1.2)."""
+    first = _as_stored(header.get("PixelPaddingValue"), header)
+    if first is None:
+        return
+    last = _as_stored(header.get("PixelPaddingRangeLimit"), header)
+    low, high = sorted((first, first if last is None else last))
+    bits = int(header.BitsStored) - int(header.PixelRepresentation)
+    # Some scanners pad with a value that needs the whole cell, not only its stored bits.
+    padded = stored if -(1 << bits) <= low and high < 1 << bits else cells
+    plane[(padded >= low) & (padded <= high)] = AIR_HU if header.Modality == "CT" else 0.0
+
+
+def _as_stored(value: int | None, header: Dataset) -> int | None:
+    """A padding value with the sign of the pixels, whichever of US and SS it was written with."""
+    if value is None:
+        return None
+    wrapped = int(value) % (1 << int(header.BitsAllocated))
+    signed = bool(header.PixelRepresentation) and wrapped >= 1 << (int(header.BitsAllocated) - 1)
+    return wrapped - (1 << int(header.BitsAllocated)) if signed else wrapped
