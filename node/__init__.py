@@ -4,6 +4,7 @@ A study's way through the rooms, in walking order:
 
     inbound/association   a DICOM association          -> C-STORE statuses, bytes handed on
     inbound/instances     dataset bytes + file meta    -> a durable Part 10 file in the spool
+    inbound/headers       dataset bytes                -> the few attributes the ledger keeps
     inbound/studies       arrivals, association ends   -> a complete study, with the evidence
     jobs/routing          study, routes                -> what runs on which series, and why
     jobs/worklist         those matches                -> workitems, SCHEDULED, committed

@@ -55,6 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         sys.exit(_report(error))
+    except Exception as error:
+        # The process edge: what nobody foresaw is still told in a sentence.
+        if debug:
+            raise
+        sys.exit(_report(AINodeError(f"{type(error).__name__}: {error}; --debug shows where")))
 
 
 def _report(error: BaseException) -> int:

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
-import uvicorn
 
 from algorithms import CATALOGUE
 from algorithms.protocol import CatalogueEntry
@@ -27,8 +27,10 @@ from node.jobs.routebook import RouteBook
 from node.jobs.worker import Worker
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
-from node.web.app import create_app
-from node.web.rooms import Rooms
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from sqlalchemy import Engine
 
 log = structlog.get_logger()
 
@@ -44,7 +46,7 @@ class House:
     catalogue: Mapping[str, CatalogueEntry]
 
     @cached_property
-    def engine(self) -> schema.Engine:
+    def engine(self) -> "Engine":
         """The ledger, brought to the newest schema."""
         make_folder(self.settings.state)
         engine = schema.connect(self.settings.ledger_url)
@@ -67,7 +69,7 @@ class House:
         return Outbox(self.engine, self.settings.jobs)
 
     @cached_property
-    def broker(self) -> tasks.Celery:
+    def broker(self) -> "Celery":
         """Who wakes the workers."""
         return tasks.application(self.settings)
 
@@ -135,6 +137,11 @@ def work(settings: Settings, queues: Sequence[str]) -> None:
 
 def serve(settings: Settings) -> None:
     """The serving role, until SIGTERM or SIGINT."""
+    import uvicorn
+
+    from node.web.app import create_app
+    from node.web.rooms import Rooms
+
     require_free(settings.http.host, settings.http.port, "http.port", "AINODE__HTTP__PORT")
     house = build(settings)
     rooms = Rooms(

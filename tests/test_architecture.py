@@ -34,7 +34,17 @@ def name(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    for item in ast.walk(ast.parse(path.read_text())):
+    """Libraries imported, those only named for the type checker left out."""
+    tree = ast.parse(path.read_text())
+    for_types = {
+        id(child)
+        for item in ast.walk(tree)
+        if isinstance(item, ast.If) and ast.unparse(item.test) == "TYPE_CHECKING"
+        for child in item.body
+    }
+    for item in ast.walk(tree):
+        if id(item) in for_types:
+            continue
         if isinstance(item, ast.Import):
             yield from (alias.name.split(".")[0] for alias in item.names)
         elif isinstance(item, ast.ImportFrom) and item.module and not item.level:

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -61,10 +62,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     if not settings.destinations:
         yield "destinations", _no_destination
     for destination in settings.destinations:
-        yield (
-            f"destination {destination.name}",
-            lambda d=destination: delivery.reach(d, settings.dicom.ae_title),
-        )
+        yield f"destination {destination.name}", partial(delivery.reach, destination, settings.dicom.ae_title)
 
 
 def _space(folder: Path) -> str:

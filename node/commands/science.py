@@ -11,7 +11,7 @@ from algorithms.protocol import CatalogueEntry
 from node import config
 from node.commands.console import AsJson, Config, bar, dicom_files, say, show
 from node.commands.phantom import PHANTOMS, write_study
-from node.errors import ConfigurationError, UnsuitableImage
+from node.errors import AINodeError, ConfigurationError, UnsuitableImage
 from node.inbound import volumes
 from node.jobs.production import Faulty, Produced, Stopwatch, produce
 from node.jobs.series import Series, study_of
@@ -44,9 +44,14 @@ def run(
     except Faulty as verdict:
         verdict.save(folder / "quarantine")
         raise
-    produced.save(folder)
-    if nifti:
-        document.write_nifti(produced.findings, produced.volume, folder / "segments.nii.gz")
+    try:
+        produced.save(folder)
+        if nifti:
+            document.write_nifti(produced.findings, produced.volume, folder / "segments.nii.gz")
+    except OSError as error:
+        raise AINodeError(
+            f"{folder} cannot be written: {error.strerror}; make room or give another --out"
+        ) from None
     _summarise(produced, folder)
 
 

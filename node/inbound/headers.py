@@ -17,6 +17,7 @@ from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from node.errors import TooLarge, Undecodable
 
+FILE_META = ("TransferSyntaxUID", "SendingApplicationEntityTitle")
 IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID")
 ATTRIBUTES = (
     "PatientID",
@@ -34,7 +35,7 @@ ATTRIBUTES = (
     "InstanceNumber",
 )
 
-_WANTED = {tag_for_keyword(keyword): keyword for keyword in (*IDENTIFIERS, *ATTRIBUTES)}
+_WANTED = {tag_for_keyword(keyword): keyword for keyword in (*FILE_META, *IDENTIFIERS, *ATTRIBUTES)}
 
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -69,8 +70,8 @@ class Header:
     """What was read.
 
     Attributes:
-        values: keyword to text, for those of `IDENTIFIERS` and `ATTRIBUTES` that have a value; several
-            values are joined by a backslash as in the dataset.
+        values: keyword to text, for those of `IDENTIFIERS` and `ATTRIBUTES` (`FILE_META`, when that is
+            read) that have a value; several values are joined by a backslash as in the dataset.
         own_result: whether Contributing Equipment Sequence (0018,A001) names this product, "AI Node", as
             processing equipment (109102, DCM).
     """
@@ -83,7 +84,7 @@ def read_header(dataset: bytes, transfer_syntax_uid: str, max_bytes: int) -> Hea
     """Walk a dataset from its first to its last element.
 
     Args:
-        dataset: the encoded dataset, without file meta.
+        dataset: the encoded dataset without file meta, or file meta alone.
         transfer_syntax_uid: one that is private or unknown is read as Explicit VR Little Endian.
         max_bytes: of a deflated dataset when inflated.
 

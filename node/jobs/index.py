@@ -50,17 +50,22 @@ class Index:
         self._engine = engine
         self._queries = reading(engine)
 
-    def record(self, batch: Sequence[Stored]) -> None:
+    def record(self, batch: Sequence[Stored]) -> set[str]:
         """Write a batch of arrivals in one transaction; what is already known changes nothing.
 
         A new instance of a completed study opens the study again, as its next revision.
+
+        Returns:
+            Studies that a mere duplicate added to: a crash had come between its file and the ledger.
         """
+        missed = set()
         with self._engine.begin() as connection:
             for stored in batch:
                 if stored.outcome is Outcome.CONFLICT:
                     _insert_conflict(connection, stored)
-                elif stored.outcome is Outcome.NEW:
-                    _insert_instance(connection, stored)
+                elif _insert_instance(connection, stored) and stored.outcome is Outcome.DUPLICATE:
+                    missed.add(stored.instance.study_instance_uid)
+        return missed
 
     def known(self, path: str) -> bool:
         """Whether the instance at this path of the spool is in the ledger."""
@@ -126,7 +131,8 @@ def _insert_conflict(connection: Connection, stored: Stored) -> None:
     )
 
 
-def _insert_instance(connection: Connection, stored: Stored) -> None:
+def _insert_instance(connection: Connection, stored: Stored) -> bool:
+    """Insert unless it is known; whether it was new and its study is to be looked at."""
     instance = stored.instance
     study = {
         "study_instance_uid": instance.study_instance_uid,
@@ -143,9 +149,10 @@ def _insert_instance(connection: Connection, stored: Stored) -> None:
         if column.name != "modality"
     }
     row["modality"] = instance.attributes.get("Modality", "")
-    new = insert_once(connection, instances, row)
-    if new and not first and not instance.own_result:
+    new = insert_once(connection, instances, row) and not instance.own_result
+    if new and not first:
         _reopen(connection, instance.study_instance_uid, instance.received_at)
+    return new
 
 
 def _reopen(connection: Connection, study_instance_uid: str, received_at: datetime) -> None:

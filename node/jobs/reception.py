@@ -114,7 +114,8 @@ class Reception:
             while True:
                 self._unrecorded.append(self._arrivals.get_nowait())
         if self._unrecorded:
-            self.index.record(self._unrecorded)
+            for study_instance_uid in self.index.record(self._unrecorded):
+                self._completeness.restore(study_instance_uid, time.monotonic())
             self._unrecorded = []
 
     def _schedule(self, complete: CompleteStudy) -> None:

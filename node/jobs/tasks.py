@@ -3,11 +3,14 @@
 Losing every message loses nothing: the sweep sends one again for each workitem that is due.
 """
 
+import signal
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
+from celery.signals import worker_ready
 from kombu.exceptions import OperationalError
 
 from node.config import Settings
@@ -81,9 +84,19 @@ def reach(app: Celery) -> str:
 
 
 def consume(app: Celery, queues: Iterable[str], name: str, perform: Callable[[str], None]) -> None:
-    """Work off the queues, one workitem at a time, until SIGTERM or SIGINT."""
+    """Work off the queues, one workitem at a time, until SIGTERM or SIGINT.
+
+    Celery would first wait for the workitem in hand; here it is interrupted by SystemExit, so that
+    `perform` can hand it back and the node stops at once.
+    """
     app.task(perform, name=_TASK)
-    arguments = ["worker", "--pool=solo", f"--queues={','.join(queues)}", f"--hostname={name}"]
+    worker_ready.connect(_stop_on_signals, weak=False)
+    arguments = ["--quiet", "worker", "--pool=solo", f"--queues={','.join(queues)}", f"--hostname={name}"]
     app.worker_main(
-        [*arguments, "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"]
+        [*arguments, "--loglevel=ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     )
+
+
+def _stop_on_signals(**_: object) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))

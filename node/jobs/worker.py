@@ -46,7 +46,8 @@ class Worker:
     def perform(self, uid: str) -> None:
         """Claim a workitem, compute, store, deliver, complete.
 
-        Steps aside when somebody else holds it. Whatever happens is written to the ledger: nothing raises.
+        Steps aside when somebody else holds it. Whatever becomes of it is written to the ledger; where that
+        is away too, the lease lapses and the sweep brings the workitem back.
         """
         item = self.worklist.claim(uid, self.name)
         if item is None:
@@ -67,6 +68,10 @@ class Worker:
         except Transient as error:
             said.warning("will be tried again", why=str(error))
             self.worklist.release(item, str(error))
+        except SystemExit:
+            said.info("handed back, the worker is stopping")
+            self.worklist.release(item, "the worker was stopped", datetime.now(UTC))
+            raise
         except Exception as error:  # noqa: BLE001 - the process edge: an algorithm's fault must not stop the worker
             said.exception("attempt failed")
             self.worklist.release(item, f"{type(error).__name__}: {error}")

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.orthanc_server import Orthanc, orthanc
 
+from tests.orthanc_server import Orthanc, orthanc
 from tests.system.nodes import Node
 
 

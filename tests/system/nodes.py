@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from tests.orthanc_server import Orthanc
 
 WAIT_SECONDS = 120
@@ -64,14 +65,14 @@ class Node:
         }
 
     def start(self) -> "Node":
-        log = (self.state / "node.log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "node", "up"],
-            env=self.settings,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
+        with (self.state / "node.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "node", "up"],
+                env=self.settings,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
         wait_for("the node to be ready", self._ready, 60)
         return self
 

@@ -13,9 +13,10 @@ import nibabel
 import numpy as np
 import pytest
 from pydicom import dcmread
-from tests.orthanc_server import Orthanc
 
+from tests.orthanc_server import Orthanc
 from tests.system.nodes import Node, copy_of, destination, wait_for
+from tests.system.services import postgresql, redis
 
 pytestmark = pytest.mark.system
 
@@ -243,3 +244,19 @@ def test_a_real_chest_ct_is_read_the_same_by_an_independent_reader(
     by_number = {s["number"]: s["voxels"] for s in document["segments"]}
     assert len(by_number) == 4
     assert sorted(found.values()) == sorted(by_number.values())
+
+
+def test_postgresql_and_redis_carry_the_line_too(
+    make_node: Callable[..., Node], pacs: Orthanc, phantom: Path, tmp_path: Path
+) -> None:
+    with postgresql(tmp_path) as ledger, redis(tmp_path) as broker:
+        node = make_node(
+            AINODE__DESTINATIONS=destination(pacs), AINODE__LEDGER__URL=ledger, AINODE__BROKER__URL=broker
+        ).start()
+        node.send(phantom / "dicom")
+        item = node.workitem(study_of(phantom / "dicom"), "COMPLETED")
+        assert results_in(pacs, item["study_instance_uid"])
+        node.run("workitems", "rerun", item["uid"])
+        assert node.workitem(item["study_instance_uid"], "COMPLETED")["uid"] != item["uid"]
+        assert "ok" in node.run("doctor").stdout
+        node.stop()

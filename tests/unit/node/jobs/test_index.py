@@ -25,7 +25,7 @@ def test_a_ledger_that_cannot_be_opened_is_named(tmp_path):
 
 def test_arrivals_are_counted_once(index):
     index.record([arrival(1), arrival(2)])
-    index.record([arrival(2), arrival(2, outcome=Outcome.DUPLICATE)])
+    assert index.record([arrival(2), arrival(2, outcome=Outcome.DUPLICATE)]) == set()
     study = index.study("1.2")
     assert (study.instances, study.series, study.state, study.revision) == (2, 1, "RECEIVING", 1)
     assert study.modalities == ("CT",)
@@ -51,3 +51,8 @@ def test_paths_are_those_of_the_instances_named(index):
     index.record([arrival(1), arrival(2), arrival(3)])
     assert index.paths("1.2", ["1.2.3.2"]) == ["1.2/1.2.3/1.2.3.2.dcm"]
     assert len(index.paths("1.2")) == 3
+
+
+def test_a_duplicate_that_the_ledger_missed_is_recorded_and_named(index):
+    assert index.record([arrival(1, outcome=Outcome.DUPLICATE)]) == {"1.2"}
+    assert index.study("1.2").instances == 1
