@@ -105,6 +105,7 @@ class Listener:
                 block=False,
                 evt_handlers=[
                     (evt.EVT_CONN_OPEN, _set_socket_options),
+                    (evt.EVT_CONN_CLOSE, self._closed),
                     (evt.EVT_REQUESTED, _prefer_public_transfer_syntaxes),
                     (evt.EVT_REJECTED, _log_rejection),
                     (evt.EVT_ESTABLISHED, self._established),
@@ -126,8 +127,11 @@ class Listener:
         server, self._server = self._server, None
         server.shutdown()
         for association in server.active_associations:
-            # By itself it would wait for a sender that fell silent within a PDU.
-            threading.Thread(target=association.abort, daemon=True).start()
+            if association in self._accepted:
+                # By itself it would wait for a sender that fell silent within a PDU.
+                threading.Thread(target=association.abort, daemon=True).start()
+            else:
+                _stop_waiting(association)
             association.join()
         for watcher in tuple(self._watchers):
             watcher.join()
@@ -147,6 +151,11 @@ class Listener:
         entity.network_timeout = NETWORK_TIMEOUT_SECONDS
         entity.supported_contexts = VerificationPresentationContexts
         return entity
+
+    def _closed(self, event: evt.Event) -> None:
+        """Let go of a connection that closed without a request, as those of port checks do."""
+        if event.assoc not in self._accepted:
+            _stop_waiting(event.assoc)
 
     def _established(self, event: evt.Event) -> None:
         accepted = _Accepted(uuid4().hex, event.assoc.requestor.ae_title)
@@ -239,6 +248,11 @@ def _quiet_pynetdicom() -> None:
     """Only warnings and errors; its ordinary messages show what is in requests."""
     _config.LOG_HANDLER_LEVEL = "none"
     logging.getLogger("pynetdicom").setLevel(logging.WARNING)
+
+
+def _stop_waiting(association: Association) -> None:
+    """End the wait for an A-ASSOCIATE-RQ, which pynetdicom would go on with until its timer runs out."""
+    association.dul.to_user_queue.put(None)
 
 
 def _set_socket_options(event: evt.Event) -> None:

@@ -207,9 +207,10 @@ def test_a_pacs_that_is_down_gets_the_results_when_it_is_back(
 @pytest.mark.parametrize(
     ("folder", "said"),
     [
-        ("ct-pet-mr-rtstruct-sts/STS_002/dicom/CT/image", "lung"),
-        ("ct-head/ge-ct8800-tiny", "lung"),
-        ("mr-t1-brain-dicom/sag-anon", "CT"),
+        ("ct-pet-mr-rtstruct-sts/STS_002/dicom/CT/image", "no chest"),
+        ("ct-head/ge-ct8800-tiny", "not a CT in Hounsfield units"),
+        ("ct-head/ge-hispeed-tilted", "mm"),
+        ("mr-t1-brain-dicom/sag-anon", "takes CT"),
     ],
 )
 def test_what_is_no_chest_ends_as_a_sentence(

@@ -131,6 +131,23 @@ def test_a_listener_can_be_started_again(port, spool, account):
     assert [what for what, _ in account.told] == ["ended", "ended"]
 
 
+def test_connections_that_close_without_a_request_take_no_place(port, spool, account):
+    listener = Listener(Dicom(port=port, max_associations=2), spool, account.stored, account.ended)
+    listener.start()
+    for _ in range(6):
+        socket.create_connection(("127.0.0.1", port)).close()
+    deadline = time.monotonic() + 10
+    accepted = False
+    while not accepted and time.monotonic() < deadline:
+        entity = AE()
+        entity.add_requested_context("1.2.840.10008.1.1")
+        association = entity.associate("127.0.0.1", port, ae_title="AINODE")
+        accepted = association.is_established
+        association.release() if accepted else time.sleep(0.05)
+    listener.stop()
+    assert accepted
+
+
 def test_the_end_is_told_after_the_last_instance(listener, port, account):
     for _ in range(3):
         association = associate(port)

@@ -1,0 +1,179 @@
+"""Body, lungs and central airways of a chest CT, by intensity, topology and anatomy; no weights.
+
+The anatomy is found on a coarse canonical image of about 2 mm, whatever the plane of the source;
+the borders are then placed on the source grid itself.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Self
+
+import numpy as np
+
+from algorithms import terminology
+from algorithms.chest_ct.airways import below_larynx, find_trachea, grow_main_bronchi
+from algorithms.chest_ct.body import find_body, find_midline, is_cut_off
+from algorithms.chest_ct.borders import Masks, Part, refine
+from algorithms.chest_ct.features import measure
+from algorithms.chest_ct.lungs import Lungs, find_lungs, volume_ml
+from algorithms.protocol import BoolMask, Findings, Progress, Segment, Unsuitable, Volume, Voxels
+from algorithms.spatial import CoarseImage, Labels, Spacing
+
+_COARSE_MM = 1.9
+_AIR_HU = -1024.0  # scanners pad with anything from -1024 to -3024
+_FEWEST = 4  # voxels along each axis
+_SMALL_SHARE = 0.3  # of the other lung
+_CUT_OFF = "cut off by the edge of the field of view"
+
+
+@dataclass(frozen=True, eq=False)
+class _Anatomy:
+    labels: Labels
+    review: dict[Part, str]
+
+
+@dataclass(frozen=True)
+class ChestCTAnnotation:
+    """The algorithm `chest-ct-annotation`."""
+
+    name: ClassVar[str] = "chest-ct-annotation"
+    version: ClassVar[str] = "0.1.0"
+
+    @classmethod
+    def from_options(cls, options: dict[str, str]) -> Self:
+        """Build it; it has no options.
+
+        Raises:
+            ValueError: any option is given.
+        """
+        if options:
+            raise ValueError(f"{cls.name} has no option {sorted(options)[0]!r}")
+        return cls()
+
+    def run(self, image: Volume, progress: Progress) -> Findings:
+        """Segment and measure.
+
+        Raises:
+            Unsuitable: not a CT in Hounsfield units, or no chest in view.
+        """
+        _must_be_ct(image)
+        progress(0.0, "reducing")
+        coarse = CoarseImage.of(image, _COARSE_MM, outside=_AIR_HU)
+        progress(0.1, "finding body, airways and lungs")
+        anatomy = _find_anatomy(coarse.voxels, coarse.spacing_mm)
+        progress(0.5, "placing borders")
+        masks = refine(coarse.to_source(anatomy.labels), image.voxels, image.spacing_mm, coarse.step_mm)
+        segments = _segments(masks, anatomy.review)
+        progress(0.7, "measuring")
+        measurements = tuple(
+            measurement
+            for segment in segments
+            for measurement in measure(segment, image, shape=segment.label != "Body")
+        )
+        progress(1.0, "done")
+        return Findings(segments=segments, measurements=measurements)
+
+
+def _must_be_ct(image: Volume) -> None:
+    if image.modality != "CT" or image.unit != "HU":
+        raise Unsuitable(f"not a CT in Hounsfield units: modality {image.modality}, unit {image.unit}")
+    if min(image.voxels.shape) < _FEWEST:
+        size = " x ".join(str(n) for n in image.voxels.shape)
+        raise Unsuitable(f"too little to be a chest: {size} voxels")
+    darkest, brightest = float(image.voxels.min()), float(image.voxels.max())
+    if darkest > -700 or brightest < 0:
+        raise Unsuitable(
+            f"no air and tissue in view: values from {darkest:.0f} to {brightest:.0f} HU; "
+            "either there is no chest, or the values are not Hounsfield units"
+        )
+
+
+def _find_anatomy(hu: Voxels, spacing_mm: Spacing) -> _Anatomy:
+    body = find_body(hu, spacing_mm)
+    midline = find_midline(hu, body, spacing_mm)
+    trachea = find_trachea(hu, body, (midline, _middle_column(body)), spacing_mm)
+    if trachea is not None:
+        midline = _middle_column(trachea.mask)
+    airway = None if trachea is None else grow_main_bronchi(hu, body, trachea, spacing_mm)
+    lungs = find_lungs(hu, body, airway, midline, spacing_mm)
+    labels = body.astype(np.uint8)
+    for lung, part, vessels in (
+        (lungs.left, Part.LEFT, Part.LEFT_VESSELS),
+        (lungs.right, Part.RIGHT, Part.RIGHT_VESSELS),
+    ):
+        if lung is not None:
+            labels[lung.mask] = vessels
+            labels[lung.parenchyma] = part
+    if airway is not None:
+        labels[below_larynx(airway, _apex(lungs), spacing_mm)] = Part.AIRWAY
+    return _Anatomy(labels, _doubts(body, lungs, spacing_mm))
+
+
+def _middle_column(mask: BoolMask) -> float:
+    columns = mask.sum(axis=(0, 1))
+    return float(np.average(np.arange(len(columns)), weights=columns))
+
+
+def _apex(lungs: Lungs) -> int:
+    present = [lung.mask for lung in (lungs.left, lungs.right) if lung is not None]
+    return max(int(np.flatnonzero(mask.any(axis=(1, 2)))[-1]) for mask in present)
+
+
+def _doubts(body: BoolMask, lungs: Lungs, spacing_mm: Spacing) -> dict[Part, str]:
+    """Why a person should look at a segment first."""
+    reasons = dict.fromkeys(Part, _CUT_OFF) if is_cut_off(body) else {}
+    present = {part: lung.mask for part, lung in ((Part.LEFT, lungs.left), (Part.RIGHT, lungs.right)) if lung}
+    largest = max(volume_ml(mask, spacing_mm) for mask in present.values())
+    for part, mask in present.items():
+        if reasons.get(part) == _CUT_OFF or mask[:, :, (0, -1)].any():
+            reasons[part] = _CUT_OFF
+        elif lungs.cut_at_midline:
+            reasons[part] = "no line between the lungs was found; they were cut at the midline"
+        elif len(present) == 1:
+            reasons[part] = "the other lung was not found"
+        elif volume_ml(mask, spacing_mm) < _SMALL_SHARE * largest:
+            reasons[part] = "much smaller than the other lung"
+    return reasons
+
+
+def _segments(masks: Masks, review: dict[Part, str]) -> tuple[Segment, ...]:
+    category = terminology.ANATOMICAL_STRUCTURE
+    rows = (
+        ("Body", masks.body, terminology.ENTIRE_BODY, None, terminology.BODY_COLOUR, Part.BODY),
+        (
+            "Left lung",
+            masks.left,
+            terminology.LUNG,
+            terminology.LEFT,
+            terminology.LEFT_LUNG_COLOUR,
+            Part.LEFT,
+        ),
+        (
+            "Right lung",
+            masks.right,
+            terminology.LUNG,
+            terminology.RIGHT,
+            terminology.RIGHT_LUNG_COLOUR,
+            Part.RIGHT,
+        ),
+        (
+            "Trachea and main bronchi",
+            masks.airway,
+            terminology.TRACHEA_AND_BRONCHUS,
+            None,
+            terminology.AIRWAY_COLOUR,
+            Part.AIRWAY,
+        ),
+    )
+    return tuple(
+        Segment.from_mask(
+            mask,
+            label=label,
+            category=category,
+            type=kind,
+            rgb=colour,
+            laterality=laterality,
+            review=review.get(part),
+        )
+        for label, mask, kind, laterality, colour, part in rows
+        if mask.any()
+    )

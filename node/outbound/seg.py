@@ -1,0 +1,152 @@
+"""Segments as a DICOM Segmentation (PS3.3 A.51): BINARY, Explicit VR Little Endian, one per series.
+
+Masks are on the source grid, so a frame takes position and orientation of the slice it lies on.
+Nothing is resampled, and only slices that hold a segment become frames.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from highdicom import AlgorithmIdentificationSequence
+from highdicom.color import CIELabColor
+from highdicom.seg import Segmentation, SegmentDescription
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DSfloat
+
+from algorithms.protocol import Findings, Segment, Volume
+from node.errors import IrregularGeometry, UnsuitableImage
+from node.outbound.coding import concept
+from node.outbound.equipment import (
+    MANUFACTURER,
+    RESEARCH_USE_ONLY,
+    SERIES_NUMBERS,
+    Provenance,
+    reference,
+    stamp,
+)
+from node.outbound.readback import PLACE_TOLERANCE, affine_of
+
+
+def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], provenance: Provenance) -> Dataset:
+    """Encode all segments of the findings, numbered 1 to N in their order.
+
+    Args:
+        findings: with at least one segment.
+        volume: the image whose grid the masks are on.
+        sources: the headers of its slices, in slice order.
+        provenance: who found them.
+
+    Raises:
+        ValueError: there is no segment.
+        UnsuitableImage: the sources lack a UID without which nothing can refer to them.
+        IrregularGeometry: the sources are not the slices of the volume, or lie elsewhere.
+    """
+    if not findings.segments:
+        raise ValueError("there is no segment to encode")
+    _refuse_nameless(sources)
+    _refuse_misplaced(volume, sources)
+    segmentation = Segmentation(
+        source_images=[_slice(source, volume) for source in sources],
+        pixel_array=_planes(findings.segments, volume.voxels.shape),
+        segmentation_type="BINARY",
+        segment_descriptions=[
+            _describe(number, segment, provenance)
+            for number, segment in enumerate(findings.segments, start=1)
+        ],
+        series_instance_uid=provenance.uid("seg/series"),
+        series_number=SERIES_NUMBERS["seg"],
+        sop_instance_uid=provenance.uid("seg/instance"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=provenance.algorithm,
+        software_versions=provenance.version,
+        device_serial_number=provenance.device_serial_number,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        content_label="RESEARCH",
+        content_description=RESEARCH_USE_ONLY,
+        series_description=f"AI {provenance.algorithm} segmentation",
+    )
+    _derive_dimension_uid(segmentation, provenance)
+    stamp(segmentation, provenance, sources[0])
+    return segmentation
+
+
+def tracking_uid(segment: Segment, provenance: Provenance) -> str:
+    """The UID by which SEG and SR speak of the same segment."""
+    return provenance.uid(f"segment/{segment.label}")
+
+
+def _refuse_nameless(sources: Sequence[Dataset]) -> None:
+    for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID"):
+        if not all(source.get(keyword) for source in sources):
+            raise UnsuitableImage(f"the source images lack {keyword}, so no result can refer to them")
+
+
+def _refuse_misplaced(volume: Volume, sources: Sequence[Dataset]) -> None:
+    if tuple(str(s.SOPInstanceUID) for s in sources) != volume.sop_instance_uids:
+        raise IrregularGeometry(
+            "the source headers are not those of the volume's slices, or in another order"
+        )
+    _, rows, columns = volume.voxels.shape
+    corners = np.array([[0, 0, 1], [rows - 1, 0, 1], [0, columns - 1, 1]]).T
+    to_index = np.linalg.inv(volume.affine_mm)
+    for number, source in enumerate(sources):
+        if (source.Rows, source.Columns) != (rows, columns):
+            raise IrregularGeometry(f"slice {number + 1} has {source.Rows} x {source.Columns} pixels")
+        index = to_index[:3, :3] @ (affine_of(source) @ corners) + to_index[:3, 3:]
+        expected = np.vstack([np.full(3, number), corners[:2]])
+        if np.abs(index - expected).max() > PLACE_TOLERANCE:
+            raise IrregularGeometry(f"slice {number + 1} does not lie where the volume's affine puts it")
+
+
+def _planes(segments: Sequence[Segment], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """All masks on the source grid, axes (slice, row, column, segment)."""
+    masks = np.zeros((len(segments), *shape), dtype=np.uint8)
+    for plane, segment in zip(masks, segments, strict=True):
+        plane[segment.box] = segment.mask
+    return np.moveaxis(masks, 0, -1)
+
+
+def _slice(source: Dataset, volume: Volume) -> Dataset:
+    """What is encoded of a slice; its thickness is the spacing where the source says none."""
+    bare = reference(source)
+    spacing = DSfloat(volume.spacing_mm[0], auto_format=True)
+    bare.SpacingBetweenSlices = spacing
+    bare.SliceThickness = source.get("SliceThickness") or spacing
+    return bare
+
+
+def _describe(number: int, segment: Segment, provenance: Provenance) -> SegmentDescription:
+    description = SegmentDescription(
+        segment_number=number,
+        segment_label=segment.label,
+        segmented_property_category=concept(segment.category),
+        segmented_property_type=concept(segment.type),
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=AlgorithmIdentificationSequence(
+            name=provenance.algorithm,
+            family=codes.DCM.ArtificialIntelligence,
+            version=provenance.version,
+            source=MANUFACTURER,
+            parameters=provenance.parameters,
+        ),
+        tracking_uid=tracking_uid(segment, provenance),
+        tracking_id=segment.label,
+        display_color=CIELabColor.from_rgb(*segment.rgb),
+    )
+    if segment.laterality:
+        kind = description.SegmentedPropertyTypeCodeSequence[0]
+        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(segment.laterality)]
+    if segment.review:
+        description.SegmentDescription = segment.review
+    return description
+
+
+def _derive_dimension_uid(segmentation: Dataset, provenance: Provenance) -> None:
+    """Replace the one UID that highdicom draws at random (PS3.3 C.7.6.17)."""
+    uid = provenance.uid("seg/dimensions")
+    for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid

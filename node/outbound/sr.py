@@ -1,0 +1,157 @@
+"""Measurements as a Comprehensive 3D SR, TID 1500 "Measurement Report" (PS3.16).
+
+One TID 1411 group for each segment that was measured. It names the segment of the SEG by number and
+by the same Tracking UID. Groups of another kind (TID 1501) belong in a report of their own: mixed
+reports break the conditions of the template.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    Comprehensive3DSR,
+    DeviceObserverIdentifyingAttributes,
+    FindingSite,
+    MeasurementReport,
+    ObservationContext,
+    ObserverContext,
+    ReferencedSegment,
+    SourceSeriesForSegmentation,
+    TrackingIdentifier,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from highdicom.sr import Measurement as NumericMeasurement
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian
+
+from algorithms.protocol import Code, Findings, Measurement, Segment
+from node.outbound.coding import ANATOMICAL, concept
+from node.outbound.equipment import (
+    MANUFACTURER,
+    RESEARCH_USE_ONLY,
+    SERIES_NUMBERS,
+    Provenance,
+    reference,
+    stamp,
+)
+from node.outbound.seg import tracking_uid
+
+TITLE: Final = Code("126000", "DCM", "Imaging Measurement Report")
+
+_PROCEDURES: Final[Mapping[str, Code]] = {
+    "CT": Code("25045-6", "LN", "CT unspecified body region"),
+    "MR": Code("25056-3", "LN", "MRI unspecified body region"),
+    "PT": Code("44136-0", "LN", "PET unspecified body region"),
+}
+_ANY_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
+
+
+def encode_measurements(
+    findings: Findings, sources: Sequence[Dataset], seg: Dataset, provenance: Provenance
+) -> Dataset:
+    """Encode the measurements of the findings.
+
+    Args:
+        findings: with at least one measurement, each of a segment.
+        sources: the headers of the image.
+        seg: the SEG that holds the segments, numbered as in the findings.
+        provenance: who measured.
+
+    Raises:
+        ValueError: there is no measurement, or one belongs to no segment of the findings.
+    """
+    strangers = {str(m.segment) for m in findings.measurements} - {s.label for s in findings.segments}
+    if strangers or not findings.measurements:
+        raise ValueError(f"measurements of no segment: {', '.join(sorted(strangers)) or 'none at all'}")
+    groups = [
+        _group(number, segment, measured, seg, sources[0], provenance)
+        for number, segment in enumerate(findings.segments, start=1)
+        if (measured := [m for m in findings.measurements if m.segment == segment.label])
+    ]
+    content = MeasurementReport(
+        observation_context=_observer(provenance),
+        procedure_reported=concept(procedure_reported(sources[0])),
+        imaging_measurements=groups,
+        title=concept(TITLE),
+    )
+    report = Comprehensive3DSR(
+        evidence=[*(reference(source) for source in sources), seg],
+        content=content[0],
+        series_instance_uid=provenance.uid("sr/series"),
+        series_number=SERIES_NUMBERS["sr"],
+        sop_instance_uid=provenance.uid("sr/instance"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        is_complete=True,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        series_description=f"AI {provenance.algorithm} measurements",
+    )
+    report.CompletionFlagDescription = RESEARCH_USE_ONLY
+    stamp(report, provenance, sources[0])
+    return report
+
+
+def procedure_reported(source: Dataset) -> Code:
+    """The imaging procedure, not the algorithm (TID 1500 row 4, CID 100)."""
+    return _PROCEDURES.get(str(source.get("Modality")), _ANY_PROCEDURE)
+
+
+def _observer(provenance: Provenance) -> ObservationContext:
+    """TID 1004: the values are those of the Contributing Equipment item (IHE AIR 6.5.3.1)."""
+    device = DeviceObserverIdentifyingAttributes(
+        uid=provenance.device_uid,
+        name=f"{MANUFACTURER} {provenance.algorithm}",
+        manufacturer_name=MANUFACTURER,
+        model_name=provenance.algorithm,
+        serial_number=provenance.device_serial_number,
+    )
+    return ObservationContext(
+        observer_device_context=ObserverContext(
+            observer_type=codes.DCM.Device, observer_identifying_attributes=device
+        )
+    )
+
+
+def _group(
+    number: int,
+    segment: Segment,
+    measurements: Sequence[Measurement],
+    seg: Dataset,
+    source: Dataset,
+    provenance: Provenance,
+) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
+    site = FindingSite(
+        anatomic_location=concept(segment.type),
+        laterality=concept(segment.laterality) if segment.laterality else None,
+    )
+    return VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(
+            uid=tracking_uid(segment, provenance), identifier=segment.label
+        ),
+        referenced_segment=ReferencedSegment(
+            sop_class_uid=seg.SOPClassUID,
+            sop_instance_uid=seg.SOPInstanceUID,
+            segment_number=number,
+            source_series=SourceSeriesForSegmentation(str(source.SeriesInstanceUID)),
+        ),
+        finding_category=concept(segment.category),
+        finding_type=concept(segment.type),
+        finding_sites=[site] if segment.category.value in ANATOMICAL else None,
+        algorithm_id=AlgorithmIdentification(
+            name=provenance.algorithm,
+            version=provenance.version,
+            parameters=[f"{name}={value}" for name, value in provenance.parameters.items()],
+            family=codes.DCM.ArtificialIntelligence,
+        ),
+        measurements=[
+            NumericMeasurement(
+                name=concept(measurement.code),
+                value=measurement.value,
+                unit=concept(measurement.unit),
+                derivation=concept(measurement.derivation) if measurement.derivation else None,
+            )
+            for measurement in measurements
+        ],
+    )

