@@ -9,7 +9,7 @@ from types import MappingProxyType
 from algorithms.protocol import Algorithm, CatalogueEntry
 
 
-def _chest_ct(options: dict[str, str]) -> Algorithm:
+def _chest_ct(options: dict[str, str], _device: str) -> Algorithm:
     from algorithms.chest_ct.annotation import ChestCTAnnotation
 
     return ChestCTAnnotation.from_options(options)

@@ -7,7 +7,7 @@ No handedness is assumed: a series stacked from feet to head is left-handed in t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -251,8 +251,8 @@ class CatalogueEntry:
     """What the catalogue says of an algorithm without loading it.
 
     Attributes:
-        load: imports the algorithm and builds it from its options (text values by name).
-            Raises ValueError for an option it does not know.
+        load: imports the algorithm and builds it from its options (text values by name) for a device
+            ("cpu", "cuda:0"). Raises ValueError for an option it does not know.
     """
 
     name: str
@@ -263,6 +263,5 @@ class CatalogueEntry:
     outputs: tuple[str, ...]
     licence: str
     intended_use: str
-    load: Callable[[dict[str, str]], Algorithm]
+    load: Callable[[dict[str, str], str], Algorithm]
     weights: Weights | None = None
-    options: dict[str, str] = field(default_factory=dict)

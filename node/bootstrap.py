@@ -127,11 +127,11 @@ def listen(settings: Settings) -> None:
     reception.run(_stop_on_signals())
 
 
-def work(settings: Settings, queues: Sequence[str]) -> None:
+def work(settings: Settings, queues: Sequence[str], device: str) -> None:
     """The working role, until SIGTERM or SIGINT."""
     house = build(settings)
     name = f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}"
-    worker = Worker(settings, house.catalogue, house.index, house.worklist, house.outbox, name)
+    worker = Worker(settings, house.catalogue, house.index, house.worklist, house.outbox, name, device)
     tasks.consume(house.broker, queues, name, worker.perform)
 
 

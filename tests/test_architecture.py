@@ -25,7 +25,7 @@ DOORS = {
     "alembic": {"node/jobs/schema.py"},
     "nibabel": {"node/outbound/document.py", "node/commands/phantom.py"},
     "uvicorn": {"node/bootstrap.py"},
-    "torch": {"node/commands/network.py"},
+    "torch": {"node/commands/devices.py"},
 }
 
 

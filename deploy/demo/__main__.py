@@ -14,7 +14,7 @@ from typing import NoReturn
 import agreement
 import pydicom
 import watching
-from places import DemonstrationFailed, Places, empty, places_from_environment
+from places import DemonstrationFailed, Places, places_from_environment, prepare
 from processes import AINODE, running, wait_for
 from pydicom.errors import InvalidDicomError
 from rich.console import Console
@@ -51,7 +51,7 @@ def demonstrate(given: Path | None, keep: bool) -> None:
     """
     places = places_from_environment()
     studies = _study_uids(given) if given else []
-    empty(places.state)
+    prepare(places.state)
     say = _stopwatch()
     with running(places) as still_running:
         wait_for(f"{places.pacs}/system", "the test PACS", still_running)

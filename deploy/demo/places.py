@@ -93,17 +93,15 @@ def _require_free(port: int, name: str) -> None:
             ) from None
 
 
-def empty(state: Path) -> None:
-    """Make the state folder fresh; only one that a demonstration made is emptied.
+def prepare(state: Path) -> None:
+    """Make the state folder; one that a demonstration made is emptied, one with other data is used as it is.
 
     Raises:
-        DemonstrationFailed: it holds other data, or cannot be made.
+        DemonstrationFailed: it cannot be made.
     """
     try:
         if state.exists() and any(state.iterdir()) and not (state / MARKER).exists():
-            raise DemonstrationFailed(
-                f"{state} holds data that is not a demonstration's; give another folder with AINODE_STATE"
-            )
+            return
         shutil.rmtree(state, ignore_errors=True)
         state.mkdir(parents=True, exist_ok=True)
         (state / MARKER).write_text(

@@ -10,6 +10,7 @@ import typer
 
 from algorithms import CATALOGUE
 from node import bootstrap, config
+from node.commands import devices
 from node.commands.console import Config, bar, say, show
 from node.config import Settings
 from node.errors import AINodeError
@@ -29,6 +30,8 @@ def send(
         report = delivery.send_folder(folder, delivery.parse_peer(peer), settings.dicom.ae_title, progress)
     for name, reason in report.failed:
         say(f"not sent: {name}: {reason}")
+    if report.skipped:
+        say(f"{len(report.skipped)} files are not DICOM instances, such as {report.skipped[0]}")
     say(f"{report.sent} instances sent to {peer}")
     if report.failed:
         raise AINodeError(f"{len(report.failed)} files were not sent")
@@ -58,7 +61,7 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "broker", house.reach_broker
     yield "routes", lambda: f"{len(house.routes.routes)} in {house.routes.path}"
     yield "algorithms", lambda: ", ".join(CATALOGUE)
-    yield "devices", _devices
+    yield "devices", lambda: "; ".join(devices.available().values())
     if not settings.destinations:
         yield "destinations", _no_destination
     for destination in settings.destinations:
@@ -75,10 +78,3 @@ def _space(folder: Path) -> str:
 
 def _no_destination() -> str:
     raise AINodeError("none is configured, so results stay in the node; add [[destinations]] to node.toml")
-
-
-def _devices() -> str:
-    import torch
-
-    cards = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return ", ".join(cards) or f"CPU, {torch.get_num_threads()} threads"

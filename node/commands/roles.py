@@ -6,6 +6,7 @@ import typer
 
 from node import bootstrap, config
 from node.commands.console import Config
+from node.commands.devices import Device, checked
 from node.errors import ConfigurationError
 from node.jobs.tasks import QUEUES
 
@@ -28,10 +29,11 @@ def serve(file: Config = None) -> None:
 def work(
     file: Config = None,
     queue: Annotated[str, typer.Option(help="Queues to work off, separated by commas.")] = ",".join(QUEUES),
+    device: Device = "cpu",
 ) -> None:
     """Run a worker, which performs one workitem at a time."""
     queues = [name.strip() for name in queue.split(",")]
     unknown = sorted(set(queues) - set(QUEUES))
     if unknown:
         raise ConfigurationError(f"unknown queue {', '.join(unknown)}; there are {', '.join(QUEUES)}")
-    bootstrap.work(config.load(file), queues)
+    bootstrap.work(config.load(file), queues, checked(device))

@@ -10,6 +10,7 @@ from algorithms import CATALOGUE
 from algorithms.protocol import CatalogueEntry
 from node import config
 from node.commands.console import AsJson, Config, bar, dicom_files, say, show
+from node.commands.devices import Device, checked
 from node.commands.phantom import PHANTOMS, write_study
 from node.errors import AINodeError, ConfigurationError, UnsuitableImage
 from node.inbound import volumes
@@ -29,18 +30,22 @@ def run(
     option: Annotated[
         list[str] | None, typer.Option(metavar="K=V", help="An option of the algorithm.")
     ] = None,
+    device: Device = "cpu",
     nifti: Annotated[bool, typer.Option("--nifti", help="Write segments.nii.gz too.")] = False,
 ) -> None:
     """Run one algorithm on DICOM files and write DICOM results and findings.json."""
     config.load(file)
     entry = _entry(algorithm)
-    options = _options(entry, option or [])
+    device = checked(device)
+    options = _options(entry, option or [], device)
     series = _series(dicom_files(inputs), entry)
     provenance = Provenance(entry.name, entry.version, entry.weights, options, series.sop_instance_uids)
     _make(folder)
     try:
         with bar(algorithm) as progress:
-            produced = produce(entry, series.paths, provenance, progress, Stopwatch())
+            produced = produce(
+                entry, series.paths, provenance, device=device, progress=progress, watch=Stopwatch()
+            )
     except Faulty as verdict:
         verdict.save(folder / "quarantine")
         raise
@@ -105,13 +110,13 @@ def _entry(name: str) -> CatalogueEntry:
     return CATALOGUE[name]
 
 
-def _options(entry: CatalogueEntry, texts: list[str]) -> dict[str, str]:
+def _options(entry: CatalogueEntry, texts: list[str], device: str) -> dict[str, str]:
     wrong = [text for text in texts if "=" not in text]
     if wrong:
         raise ConfigurationError(f"option {wrong[0]!r} is not of the form key=value")
     options = dict(text.split("=", 1) for text in texts)
     try:
-        entry.load(dict(options))
+        entry.load(dict(options), device)
     except ValueError as error:
         raise ConfigurationError(str(error)) from None
     return options

@@ -66,7 +66,13 @@ class Faulty(Quarantined):
 
 
 def produce(
-    entry: CatalogueEntry, paths: Sequence[Path], provenance: Provenance, progress: Progress, watch: Stopwatch
+    entry: CatalogueEntry,
+    paths: Sequence[Path],
+    provenance: Provenance,
+    *,
+    device: str,
+    progress: Progress,
+    watch: Stopwatch,
 ) -> Produced:
     """Read a series, run an algorithm on it, encode what it found, and prove the objects.
 
@@ -80,7 +86,10 @@ def produce(
     with watch.stage("read"):
         volume, sources = volumes.read(paths)
     with watch.stage("run"):
-        findings = _run(entry, provenance.options, volume, progress)
+        try:
+            findings = entry.load(dict(provenance.options), device).run(volume, progress)
+        except Unsuitable as verdict:
+            raise UnsuitableImage(str(verdict)) from None
     progress(1.0, "encode")
     with watch.stage("encode"):
         objects = _encode(findings, volume, sources, provenance)
@@ -92,13 +101,6 @@ def produce(
             raise Faulty(verdict, objects) from None
     summary = document.of(findings, volume, sources, provenance, objects=objects, seconds=watch.seconds)
     return Produced(volume, findings, tuple(objects), summary)
-
-
-def _run(entry: CatalogueEntry, options: Mapping[str, str], volume: Volume, progress: Progress) -> Findings:
-    try:
-        return entry.load(dict(options)).run(volume, progress)
-    except Unsuitable as verdict:
-        raise UnsuitableImage(str(verdict)) from None
 
 
 def _encode(

@@ -31,6 +31,8 @@ from node.outbound.equipment import Provenance
 
 log = structlog.get_logger()
 
+_SAY_SECONDS = 0.3
+
 
 @dataclass(frozen=True)
 class Worker:
@@ -42,6 +44,7 @@ class Worker:
     worklist: Worklist
     outbox: Outbox
     name: str
+    device: str
 
     def perform(self, uid: str) -> None:
         """Claim a workitem, compute, store, deliver, complete.
@@ -96,7 +99,12 @@ class Worker:
                 )
             try:
                 produced = produce(
-                    entry, [self.settings.spool / p for p in paths], provenance, lease.progress, watch
+                    entry,
+                    [self.settings.spool / path for path in paths],
+                    provenance,
+                    device=self.device,
+                    progress=lease.progress,
+                    watch=watch,
                 )
             except Faulty as error:
                 error.save(self.settings.quarantine / item.uid)
@@ -149,6 +157,7 @@ class Lease:
         self._worklist = worklist
         self._item = item
         self._lost: CancelRequested | None = None
+        self._stage = ""
         self._said = 0.0
 
     @classmethod
@@ -166,15 +175,15 @@ class Lease:
             keeper.join()
 
     def progress(self, fraction: float, stage: str) -> None:
-        """Say how far the attempt is, a few times a second at most.
+        """Say how far the attempt is, at each new stage and else a few times a second at most.
 
         Raises:
             CancelRequested: the workitem is to stop, or the lease is lost.
         """
         if self._lost:
             raise self._lost
-        if time.monotonic() - self._said > 0.3:
-            self._said = time.monotonic()
+        if stage != self._stage or time.monotonic() - self._said > _SAY_SECONDS:
+            self._stage, self._said = stage, time.monotonic()
             self._worklist.renew(self._item, progress=fraction, stage=stage)
 
     def _keep(self, over: threading.Event, every: float) -> None:

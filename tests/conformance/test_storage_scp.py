@@ -175,10 +175,12 @@ def eventually(fact: Callable[[], bool]) -> None:
 
 
 def dcmtk(program: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    if shutil.which(program) is None:
+    # pynetdicom brings programs of the same names into the virtual environment.
+    found = shutil.which(program, path="/usr/local/bin:/usr/bin:/bin")
+    if found is None:
         pytest.fail(f"{program} is missing; install the Debian package dcmtk")
     return subprocess.run(
-        [program, *map(str, arguments)],
+        [found, *map(str, arguments)],
         capture_output=True,
         text=True,
         timeout=60,

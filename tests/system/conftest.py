@@ -19,10 +19,11 @@ def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
-    """A real Orthanc with DICOMweb."""
-    with orthanc(tmp_path_factory.mktemp("orthanc")) as server:
+@pytest.fixture
+def pacs(tmp_path: Path) -> Iterator[Orthanc]:
+    """A real Orthanc with DICOMweb, empty."""
+    (tmp_path / "orthanc").mkdir()
+    with orthanc(tmp_path / "orthanc") as server:
         yield server
 
 

@@ -1,0 +1,238 @@
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydicom import dcmread
+
+from algorithms.phantoms import Phantom
+from algorithms.protocol import (
+    CatalogueEntry,
+    Code,
+    Findings,
+    Measurement,
+    Progress,
+    Segment,
+    Unsuitable,
+    Volume,
+)
+from node.commands.phantom import write_study
+from node.config import Destination, Settings
+from node.inbound.instances import Spool
+from node.jobs.outbox import PENDING, Outbox
+from node.jobs.routing import Match
+from node.jobs.worker import Worker
+from node.jobs.workitem import CANCELED, COMPLETED, IN_PROGRESS, Workitem
+
+ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
+LUNG = Code("39607008", "SCT", "Lung")
+VOXEL_VOLUME = Code("YEKZ", "IBSI", "Volume from Voxel Summation")
+MM3 = Code("mm3", "UCUM", "cubic millimeter")
+
+
+@dataclass
+class Threshold:
+    """An algorithm for tests: everything below a value is one segment."""
+
+    name: str = "threshold"
+    version: str = "1"
+    category: Code = ANATOMY
+    before: Callable[[], None] = lambda: None
+    runs: list[Progress] = field(default_factory=list)
+
+    def run(self, image: Volume, progress: Progress) -> Findings:
+        self.runs.append(progress)
+        self.before()
+        progress(0.5, "thresholding")
+        mask = image.voxels < -500
+        segment = Segment.from_mask(mask, label="Dark", category=self.category, type=LUNG, rgb=(9, 9, 9))
+        volume = segment.voxel_count * image.voxel_volume_ml * 1000
+        return Findings((segment,), (Measurement("Dark", "VoxelVolume", VOXEL_VOLUME, volume, MM3),))
+
+
+@pytest.fixture
+def algorithm() -> Threshold:
+    return Threshold()
+
+
+@pytest.fixture
+def catalogue(algorithm: Threshold) -> dict[str, CatalogueEntry]:
+    entry = CatalogueEntry(
+        name="threshold",
+        version="1",
+        summary="",
+        modalities=frozenset({"CT"}),
+        input="",
+        outputs=(),
+        licence="",
+        intended_use="",
+        load=lambda _options, _device: algorithm,
+    )
+    return {"threshold": entry}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(state=tmp_path)
+
+
+@pytest.fixture
+def worker(settings, catalogue, index, worklist, outbox) -> Worker:
+    return Worker(settings, catalogue, index, worklist, outbox, "worker", "cpu")
+
+
+@pytest.fixture
+def schedule(settings, index, worklist, tmp_path: Path) -> Callable[..., Workitem]:
+    """Put a small CT into the spool and schedule a workitem on it."""
+
+    def make(*, left_out: tuple[int, ...] = (), destinations: tuple[str, ...] = ()) -> Workitem:
+        voxels = np.full((6, 16, 16), 40, dtype=np.float32)
+        voxels[1:5, 4:12, 4:12] = -900
+        affine = np.diag([1.0, 1.0, 5.0, 1.0])[:, [2, 1, 0, 3]]
+        volume = Volume(voxels, affine, "HU", "CT", tuple("123456"))
+        write_study(Phantom(volume, {}), tmp_path / "ct", "test", 1)
+        spool = Spool(settings.spool, 1 << 20)
+        stored = []
+        for number, file in enumerate(sorted((tmp_path / "ct" / "dicom").iterdir())):
+            if number in left_out:
+                continue
+            dataset = dcmread(file)
+            start = file.read_bytes().index(b"DICM") + 4
+            meta_length = dataset.file_meta.FileMetaInformationGroupLength + 12
+            stored.append(
+                spool.store(
+                    file.read_bytes()[start + meta_length :],
+                    sop_class_uid=dataset.SOPClassUID,
+                    sop_instance_uid=dataset.SOPInstanceUID,
+                    transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
+                    calling_ae_title="SCANNER",
+                )
+            )
+        index.record(stored)
+        instances = [s.instance for s in stored]
+        match = Match(
+            route="test",
+            series_instance_uid=instances[0].series_instance_uid,
+            sop_instance_uids=tuple(i.sop_instance_uid for i in instances),
+            algorithm="threshold",
+            options={},
+            priority="routine",
+            destinations=destinations,
+            reason="",
+            not_before=None,
+        )
+        study = instances[0].study_instance_uid
+        (item,) = worklist.schedule(study, [(match, "1")], evidence={}, explanation=[])
+        return item
+
+    return make
+
+
+def ended(worker: Worker, item: Workitem) -> Workitem:
+    worker.perform(item.uid)
+    return worker.worklist.get(item.uid)
+
+
+def test_a_workitem_is_performed_from_claim_to_completed(worker, schedule, settings):
+    item = ended(worker, schedule())
+    assert item.state == COMPLETED, item.message
+    assert set(item.seconds) == {"wait", "read", "run", "encode", "gate", "store", "deliver"}
+    results = worker.outbox.results(item.run_uid)
+    assert [r.kind for r in results] == ["seg", "sr"]
+    assert all((settings.results / r.path).exists() for r in results)
+    document = json.loads((settings.results / item.run_uid / "findings.json").read_text())
+    assert document["segments"][0]["voxels"] == 4 * 8 * 8
+    assert document["source"]["instances"] == 6
+
+
+def test_the_same_input_is_not_computed_again(worker, schedule, algorithm):
+    item = ended(worker, schedule())
+    again = worker.worklist.rerun(item.uid)
+    done = ended(worker, again)
+    assert (done.state, done.run_uid) == (COMPLETED, item.run_uid)
+    assert len(algorithm.runs) == 1
+
+
+def test_an_unsuitable_image_is_canceled_with_its_reason(worker, schedule, algorithm):
+    def refuse() -> None:
+        raise Unsuitable("no chest in view")
+
+    algorithm.before = refuse
+    item = ended(worker, schedule())
+    assert (item.state, item.message, item.reason["value"]) == (CANCELED, "no chest in view", "110522")
+
+
+def test_a_missing_slice_is_canceled_with_the_positions(worker, schedule):
+    item = ended(worker, schedule(left_out=(3,)))
+    assert (item.state, item.reason["value"]) == (CANCELED, "110521")
+    assert "10.00, 20.00" in item.message
+
+
+def test_instances_that_are_gone_are_counted(worker, schedule, engine):
+    from node.jobs import schema
+
+    item = schedule()
+    with engine.begin() as connection:
+        connection.execute(
+            schema.instances.delete().where(schema.instances.c.sop_instance_uid == item.sop_instance_uids[0])
+        )
+    item = ended(worker, item)
+    assert (item.state, item.reason["value"]) == (CANCELED, "110523")
+    assert "1 of 6" in item.message
+
+
+def test_a_fault_of_the_algorithm_ends_the_attempt_and_not_the_worker(worker, schedule, algorithm):
+    algorithm.before = lambda: 1 // 0
+    item = ended(worker, schedule())
+    assert item.state == IN_PROGRESS
+    assert item.lease_until is None
+    assert "ZeroDivisionError" in item.message
+
+
+def test_a_request_to_cancel_stops_it_at_the_next_step(worker, schedule, algorithm):
+    item = schedule()
+    algorithm.before = lambda: worker.worklist.request_cancel(item.uid)
+    item = ended(worker, item)
+    assert (item.state, item.reason["value"]) == (CANCELED, "110500")
+
+
+def test_a_stopping_worker_hands_its_workitem_back(worker, schedule, algorithm):
+    def stop() -> None:
+        raise SystemExit
+
+    algorithm.before = stop
+    item = schedule()
+    with pytest.raises(SystemExit):
+        worker.perform(item.uid)
+    assert [i.uid for i in worker.worklist.due()] == [item.uid]
+
+
+def test_an_object_with_a_fault_waits_in_quarantine_with_the_reason(worker, schedule, algorithm, settings):
+    algorithm.category = Code("91772007", "SCT", "Organ")
+    item = ended(worker, schedule())
+    assert item.state == CANCELED
+    kept = settings.quarantine / item.uid
+    assert sorted(p.name for p in kept.iterdir()) == ["reason.txt", "seg.dcm", "sr.dcm"]
+    assert "91772007" in (kept / "reason.txt").read_text()
+    assert "91772007" in item.message
+    assert worker.outbox.results(item.run_uid) == []
+
+
+def test_another_version_than_the_one_asked_for_is_not_run(worker, schedule, algorithm, catalogue):
+    catalogue["threshold"] = replace(catalogue["threshold"], version="2")
+    item = ended(worker, schedule())
+    assert (item.state, item.reason["value"]) == (CANCELED, "110527")
+    assert algorithm.runs == []
+
+
+def test_a_destination_that_is_down_keeps_the_results_waiting(worker, schedule, outbox: Outbox, settings):
+    dead = Destination(name="dead", dicomweb_url="http://127.0.0.1:9/dicom-web")
+    worker = replace(worker, settings=settings.model_copy(update={"destinations": (dead,)}))
+    item = ended(worker, schedule(destinations=("dead", "forgotten")))
+    assert item.state == IN_PROGRESS
+    assert item.run_uid
+    told = {d.destination: (d.state, d.error) for d in outbox.deliveries(item.uid)}
+    assert {state for state, _ in told.values()} == {PENDING}
+    assert "not among the configured destinations" in told["forgotten"][1]
