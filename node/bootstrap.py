@@ -1,5 +1,6 @@
 """The composition root: the only place that knows every room and wires them together."""
 
+import ctypes
 import os
 import signal
 import socket
@@ -36,6 +37,7 @@ log = structlog.get_logger()
 
 _STOP_SECONDS = 15
 _RESTART_SECONDS = 2
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -176,15 +178,24 @@ def up(settings: Settings, arguments: Sequence[str]) -> None:
     roles = [["listen"], ["serve"], *(["work", "--queue", queue] for queue in tasks.QUEUES)]
     commands = [[sys.executable, "-m", "node", *role, *arguments] for role in roles]
     stop = _stop_on_signals()
-    children = {index: subprocess.Popen(command) for index, command in enumerate(commands)}
+    children = {index: _start(command) for index, command in enumerate(commands)}
     try:
         while not stop.wait(0.2):
             for index, child in children.items():
                 if child.poll() is not None:
                     _mourn(child, roles[index])
-                    children[index] = subprocess.Popen(commands[index])
+                    children[index] = _start(commands[index])
     finally:
         _stop(list(children.values()))
+
+
+def _start(command: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """Start a role that is told to stop when this process is gone, however it went."""
+    return subprocess.Popen(command, preexec_fn=_die_with_parent)  # noqa: PLW1509 - no threads run here
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _mourn(child: "subprocess.Popen[bytes]", role: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.nodes import Node
+from tests.system.nodes import Node, wait_for
 
 pytestmark = pytest.mark.system
 
@@ -139,6 +139,23 @@ def test_the_node_stops_on_one_signal_and_leaves_nothing_running(node: Node) -> 
     assert node.process.wait(30) == 0
     with pytest.raises(ProcessLookupError):
         os.killpg(group, 0)
+
+
+def test_a_killed_node_leaves_no_role_behind(node: Node) -> None:
+    node.start()
+    assert node.process
+    group = node.process.pid
+    node.process.kill()
+    node.process.wait(10)
+
+    def gone() -> bool:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    wait_for("the roles to end", gone, 30)
 
 
 def test_tables_are_json_for_machines(node: Node) -> None:
