@@ -60,7 +60,7 @@ class Reception:
     _arrivals: queue.SimpleQueue[Stored] = field(default_factory=queue.SimpleQueue)
     _unrecorded: list[Stored] = field(default_factory=list)
     _unscheduled: list[CompleteStudy] = field(default_factory=list)
-    _woken: dict[tuple[str, int], float] = field(default_factory=dict)
+    _woken: dict[tuple[str, int], tuple[float, int]] = field(default_factory=dict)
     _next_sweep: float = 0.0
 
     def __post_init__(self) -> None:
@@ -143,17 +143,25 @@ class Reception:
         self._wake(items)
 
     def _sweep(self) -> None:
-        """Send again for what is due, unless a message for the same attempt went out a lease ago or less."""
+        """Send again for what is due, in case its message was lost; for the same attempt ever more rarely.
+
+        A long queue is due all the time, and must not fill the broker with copies of its messages.
+        """
         now = time.monotonic()
         if now < self._next_sweep:
             return
         self._next_sweep = now + self.settings.jobs.sweep_seconds
         due = self.worklist.due()
         keys = {(item.uid, item.attempt) for item in due}
-        self._woken = {key: at for key, at in self._woken.items() if key in keys}
-        patience = self.settings.jobs.lease_seconds
-        self._wake([i for i in due if now - self._woken.get((i.uid, i.attempt), -patience) >= patience])
+        self._woken = {key: woken for key, woken in self._woken.items() if key in keys}
+        self._wake([item for item in due if self._next_wake(item) <= now])
+
+    def _next_wake(self, item: Workitem) -> float:
+        last, times = self._woken.get((item.uid, item.attempt), (0.0, 0))
+        return last + self.settings.jobs.lease_seconds * 2 ** (times - 1) if times else last
 
     def _wake(self, items: Sequence[Workitem]) -> None:
         self.wake(items)
-        self._woken |= {(item.uid, item.attempt): time.monotonic() for item in items}
+        for item in items:
+            _, times = self._woken.get((item.uid, item.attempt), (0.0, 0))
+            self._woken[item.uid, item.attempt] = (time.monotonic(), times + 1)
