@@ -106,7 +106,7 @@ def make_folder(folder: Path) -> None:
         ConfigurationError: it cannot be made or written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigurationError(
             f"the state folder {folder} cannot be made: {error.strerror}; set `state` or AINODE_STATE"

@@ -17,7 +17,8 @@
     │   ├── AttemptsExhausted    every attempt failed
     │   ├── Quarantined          the gate found a fault in a result             HTTP 409
     │   └── DestinationRefused   a destination will never take the object       HTTP 409
-    └── CancelRequested      somebody asked for the workitem to stop
+    ├── CancelRequested      the workitem is to stop; CANCELED with the coded `reason`
+    └── LeaseLost            another attempt has the workitem now; this one leaves it alone
 
 C-STORE statuses are those of PS3.4 Table B.2-1 (0xA7xx out of resources, 0xA9xx data set does not
 match SOP class, 0xCxxx cannot understand).
@@ -81,7 +82,7 @@ class Transient(AINodeError):
 
 @dataclass(frozen=True)
 class Reason:
-    """A coded reason why a workitem was discontinued: (0074,100E), CID 9302 where it has a code."""
+    """A coded reason why a workitem was discontinued: (0074,100E), CID 9300."""
 
     value: str
     scheme: str
@@ -113,7 +114,7 @@ class IrregularGeometry(Permanent):
 class IncompleteInput(Permanent):
     """Instances that the workitem names are not in the spool."""
 
-    reason = Reason("110523", "DCM", "Object set incomplete")
+    reason = Reason("110523", "DCM", "Object Set incomplete")
 
 
 class ResourceInadequate(Permanent):
@@ -141,4 +142,12 @@ class DestinationRefused(Permanent):
 
 
 class CancelRequested(AINodeError):
-    """Somebody asked for the workitem to be canceled while it ran."""
+    """The workitem is to stop: somebody asked for it, or late images made it useless."""
+
+    def __init__(self, message: str, reason: Reason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class LeaseLost(AINodeError):
+    """The workitem is final, or another attempt has taken it over."""

@@ -1,5 +1,6 @@
 """`workitems` and `routes`: what is to be done, what was done, and why."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -9,12 +10,12 @@ import typer
 
 from node import bootstrap, config
 from node.commands.console import AsJson, Config, dicom_files, say, show
-from node.errors import ConfigurationError
+from node.errors import ConfigurationError, Transient
 from node.inbound import volumes
 from node.jobs import routing
 from node.jobs.reception import study_in_spool
 from node.jobs.series import study_of
-from node.jobs.workitem import STATES
+from node.jobs.workitem import IN_PROGRESS, STATES
 
 workitems = typer.Typer(help="The worklist.", no_args_is_help=True)
 routes = typer.Typer(help="What runs on which series.", no_args_is_help=True)
@@ -67,7 +68,8 @@ def cancel_workitem(uid: Uid, file: Config = None) -> None:
     """Ask for a workitem to stop."""
     house = bootstrap.build(config.load(file))
     house.worklist.request_cancel(uid)
-    say(f"workitem {uid} is {house.worklist.get(uid).state}; it stops at its next step")
+    state = house.worklist.get(uid).state
+    say(f"workitem {uid} is {state}" + ("; it stops at its next step" if state == IN_PROGRESS else ""))
 
 
 @workitems.command("rerun")
@@ -75,7 +77,9 @@ def rerun_workitem(uid: Uid, file: Config = None) -> None:
     """Do the same work again, as a new workitem."""
     house = bootstrap.build(config.load(file))
     fresh = house.worklist.rerun(uid)
-    house.wake([fresh])
+    # It is in the ledger: while the broker is away, the sweep wakes a worker.
+    with suppress(Transient):
+        house.wake([fresh])
     say(f"workitem {fresh.uid} is {fresh.state}")
 
 

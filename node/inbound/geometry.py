@@ -5,6 +5,7 @@ What is not a regular stack is refused with the positions listed, never stacked 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -18,6 +19,18 @@ from node.errors import IrregularGeometry, UnsuitableImage
 
 Orientation = Literal["axial", "coronal", "sagittal", "oblique"]
 Vectors = npt.NDArray[np.float64]
+
+UNDECODABLE: Final = (
+    AttributeError,
+    BytesLengthException,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What pydicom and its decoders raise, on access, for a value that is missing, damaged or of an unknown
+kind. Their messages may quote the value, so none is passed on from a header."""
 
 POSITION_TOLERANCE_MM: Final = 0.1
 """How far a slice may lie off its place on the regular grid, and never more than a fifth of the
@@ -135,13 +148,17 @@ def geometry(headers: Sequence[Dataset]) -> Geometry:
 
 def instance_name(header: Dataset) -> str:
     """How messages speak of an instance."""
-    return f"instance {header.get('SOPInstanceUID', 'without a UID')}"
+    try:
+        uid = header.get("SOPInstanceUID")
+    except UNDECODABLE:
+        uid = None
+    return f"instance {uid or 'without a UID'}"
 
 
 def _numbers(header: Dataset, keyword: str, count: int) -> Vectors:
     try:
         numbers = np.array([float(number) for number in header.get(keyword)])
-    except (TypeError, ValueError, BytesLengthException):
+    except UNDECODABLE:
         numbers = np.empty(0)
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise IrregularGeometry(f"{keyword} of {instance_name(header)} does not hold {count} numbers")
@@ -151,7 +168,7 @@ def _numbers(header: Dataset, keyword: str, count: int) -> Vectors:
 def _number(header: Dataset, keyword: str) -> float:
     try:
         number = float(header.get(keyword))
-    except (TypeError, ValueError, BytesLengthException):
+    except UNDECODABLE:
         number = np.nan
     if not np.isfinite(number):
         raise IrregularGeometry(f"{keyword} of {instance_name(header)} is missing or not a number")
@@ -161,8 +178,9 @@ def _number(header: Dataset, keyword: str) -> float:
 def _thickness(header: Dataset) -> float:
     """How much a slice without neighbours stands for."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        if keyword in header and not header[keyword].is_empty and (depth := _number(header, keyword)) > 0:
-            return depth
+        with suppress(IrregularGeometry):
+            if (depth := _number(header, keyword)) > 0:
+                return depth
     raise IrregularGeometry("a single slice without SpacingBetweenSlices or SliceThickness has no depth")
 
 

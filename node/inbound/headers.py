@@ -127,8 +127,11 @@ def _inflate(dataset: bytes, max_bytes: int) -> bytes:
 
 def _elements(data: bytes, at: int, end: int, encoding: _Encoding) -> Iterator[_Element]:
     while at < end:
-        if not any(data[at : at + 4]) and not any(data[at:end]):
-            return  # padding
+        if not any(data[at : at + 4]):
+            # Group 0000 is for commands, so this is padding; to look at all of it once keeps the walk linear.
+            if data.count(0, at, end) < end - at:
+                raise Undecodable("a tag is (0000,0000)")
+            return
         tag, vr, length, start = _element_header(data, at, encoding)
         inner = encoding
         if length == _UNDEFINED:

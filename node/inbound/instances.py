@@ -96,7 +96,9 @@ class Spool:
         self._root = root
         self._incoming = root / "incoming"
         self._max_instance_bytes = max_instance_bytes
-        self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Every file below has patient data, so that only the node's own user may enter.
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._incoming.mkdir(exist_ok=True)
 
     def store(
         self,

@@ -1,5 +1,6 @@
 """The instances of a series become a volume: every pixel decoded once, in the units of the scan."""
 
+import struct
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -8,15 +9,33 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.errors import InvalidDicomError
 from pydicom.misc import is_dicom
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from algorithms.protocol import Progress, Volume, Voxels, silent
 from node.errors import IncompleteInput, ResourceInadequate, UnsuitableImage
-from node.inbound.geometry import Geometry, Orientation, Outline, geometry, instance_name, outline
+from node.inbound.geometry import (
+    UNDECODABLE,
+    Geometry,
+    Orientation,
+    Outline,
+    geometry,
+    instance_name,
+    outline,
+)
 
-__all__ = ["Geometry", "Orientation", "Outline", "geometry", "headers", "is_dicom", "outline", "read"]
+__all__ = [
+    "UNDECODABLE",
+    "Geometry",
+    "Orientation",
+    "Outline",
+    "geometry",
+    "headers",
+    "is_dicom",
+    "outline",
+    "read",
+]
 
 MODALITIES: Final = ("CT", "MR", "PT")
 
@@ -28,17 +47,6 @@ AIR_HU: Final = -1000.0
 stored value (often -2000 or less) would be taken for a measurement."""
 
 _NATIVE_LITTLE_ENDIAN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
-
-_UNDECODABLE = (
-    AttributeError,
-    BytesLengthException,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-)
-"""What pydicom and its decoders raise for pixels that are damaged, missing or of an unknown syntax."""
 
 _PIXEL_KEYWORDS = [
     "SamplesPerPixel",
@@ -59,7 +67,7 @@ def headers(paths: Iterable[Path]) -> list[Dataset]:
 
     Raises:
         IncompleteInput: a file is not there.
-        UnsuitableImage: a file is not DICOM.
+        UnsuitableImage: a file is not DICOM, or cannot be parsed.
     """
     return [_read(path) for path in paths]
 
@@ -112,22 +120,29 @@ def _read(path: Path, keywords: list[str] | None = None) -> Dataset:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except FileNotFoundError:
         raise IncompleteInput(f"{path} is not there") from None
-    except (InvalidDicomError, EOFError) as error:
-        raise UnsuitableImage(f"{path} cannot be read as DICOM: {error}") from None
+    except (InvalidDicomError, EOFError, struct.error, *UNDECODABLE) as error:
+        raise UnsuitableImage(f"{path} cannot be read as DICOM ({type(error).__name__})") from None
 
 
 def _refuse_other_images(headers: Sequence[Dataset]) -> None:
     for header in headers:
-        modality = header.get("Modality")
-        if modality not in MODALITIES:
-            raise UnsuitableImage(
-                f"{instance_name(header)} has Modality {modality or 'missing'}; "
-                f"volumes are read from {', '.join(MODALITIES)}"
-            )
-        if not str(header.get("PhotometricInterpretation", "MONOCHROME2")).startswith("MONOCHROME"):
-            raise UnsuitableImage(f"{instance_name(header)} is in colour")
-        if header.get("ModalityLUTSequence"):
-            raise UnsuitableImage(f"{instance_name(header)} has a Modality LUT instead of a rescale")
+        try:
+            _refuse_other_image(header)
+        except UNDECODABLE:
+            raise UnsuitableImage(f"the header of {instance_name(header)} cannot be decoded") from None
+
+
+def _refuse_other_image(header: Dataset) -> None:
+    modality = header.get("Modality")
+    if modality not in MODALITIES:
+        raise UnsuitableImage(
+            f"{instance_name(header)} has Modality {modality or 'missing'}; "
+            f"volumes are read from {', '.join(MODALITIES)}"
+        )
+    if not str(header.get("PhotometricInterpretation", "MONOCHROME2")).startswith("MONOCHROME"):
+        raise UnsuitableImage(f"{instance_name(header)} is in colour")
+    if header.get("ModalityLUTSequence"):
+        raise UnsuitableImage(f"{instance_name(header)} has a Modality LUT instead of a rescale")
 
 
 def _in_hounsfield_units(header: Dataset) -> bool:
@@ -148,7 +163,7 @@ def _fill(plane: Voxels, header: Dataset) -> None:
         np.multiply(stored, np.float32(_rescale(header, "RescaleSlope", 1)), out=plane, casting="unsafe")
         plane += np.float32(_rescale(header, "RescaleIntercept", 0))
         _pad(plane, stored, cells, header)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise UnsuitableImage(f"the pixels of {instance_name(header)} cannot be decoded: {error}") from None
 
 

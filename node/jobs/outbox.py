@@ -9,7 +9,7 @@ from typing import Self
 from sqlalchemy import Engine, and_, select, update
 
 from node.config import Jobs
-from node.errors import CancelRequested
+from node.errors import LeaseLost
 from node.jobs.schema import deliveries, insert_once, reading, results, workitems
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import backoff, held
@@ -79,7 +79,7 @@ class Outbox:
         A result whose UID is known already stays as it was first recorded.
 
         Raises:
-            CancelRequested: the attempt lost its lease.
+            LeaseLost: the attempt lost its lease.
         """
         now = datetime.now(UTC)
         with self._engine.begin() as connection:
@@ -90,7 +90,7 @@ class Outbox:
                 insert_once(connection, deliveries, asdict(delivery))
             values = {"run_uid": run_uid, "seconds": dict(seconds), "stage": "deliver", "progress": 1.0}
             if connection.execute(update(workitems).where(held(item)).values(**values)).rowcount != 1:
-                raise CancelRequested(f"attempt {item.attempt} at workitem {item.uid} lost its lease")
+                raise LeaseLost(f"attempt {item.attempt} at workitem {item.uid} lost its lease")
 
     def results(self, run_uid: str | None) -> list[Result]:
         """The stored objects of a run, in the order they are to be sent: what is referred to first."""
@@ -105,14 +105,14 @@ class Outbox:
             return [Delivery(**row._asdict()) for row in connection.execute(query)]
 
     def delivered(self, item: Workitem, destination: str, state: str, error: str = "") -> None:
-        """Record how a delivery went; a PENDING one is tried again after a growing wait."""
+        """Record how a delivery went; a PENDING one is tried again after a growing wait, others are final."""
         now = datetime.now(UTC)
         this = and_(deliveries.c.workitem_uid == item.uid, deliveries.c.destination == destination)
         with self._engine.begin() as connection:
             tries = (connection.scalar(select(deliveries.c.tries).where(this)) or 0) + 1
             connection.execute(
                 update(deliveries)
-                .where(this)
+                .where(this, deliveries.c.state == PENDING)
                 .values(
                     state=state,
                     tries=tries,

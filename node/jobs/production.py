@@ -10,8 +10,8 @@ from pathlib import Path
 
 from pydicom import Dataset
 
-from algorithms.protocol import CatalogueEntry, Findings, Progress, Unsuitable, Volume
-from node.errors import Quarantined, UnsuitableImage
+from algorithms.protocol import Algorithm, CatalogueEntry, Findings, Progress, Unsuitable, Volume
+from node.errors import Permanent, Quarantined, UnsuitableImage
 from node.inbound import volumes
 from node.outbound import document, gate, seg, sr
 from node.outbound.equipment import EncodedObject, Provenance, encoded
@@ -79,21 +79,22 @@ def produce(
     Raises:
         UnsuitableImage: the image is not what the algorithm is made for.
         IrregularGeometry: the slices form no regular volume.
+        Permanent: the algorithm does not take these options.
         Faulty: the gate found a fault in an object.
         CancelRequested: `progress` was told to stop.
     """
     progress(0.0, "read")
     with watch.stage("read"):
-        volume, sources = volumes.read(paths)
+        volume, sources = volumes.read(paths, _within(progress, 0.0, 0.1))
     with watch.stage("run"):
         try:
-            findings = entry.load(dict(provenance.options), device).run(volume, progress)
+            findings = _load(entry, provenance, device).run(volume, _within(progress, 0.1, 0.8))
         except Unsuitable as verdict:
             raise UnsuitableImage(str(verdict)) from None
-    progress(1.0, "encode")
+    progress(0.8, "encode")
     with watch.stage("encode"):
         objects = _encode(findings, volume, sources, provenance)
-    progress(1.0, "gate")
+    progress(0.9, "gate")
     with watch.stage("gate"):
         try:
             gate.prove(objects, findings, volume, sources, provenance)
@@ -101,6 +102,18 @@ def produce(
             raise Faulty(verdict, objects) from None
     summary = document.of(findings, volume, sources, provenance, objects=objects, seconds=watch.seconds)
     return Produced(volume, findings, tuple(objects), summary)
+
+
+def _within(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of a part, as progress of the whole."""
+    return lambda fraction, stage: progress(start + fraction * (end - start), stage)
+
+
+def _load(entry: CatalogueEntry, provenance: Provenance, device: str) -> Algorithm:
+    try:
+        return entry.load(dict(provenance.options), device)
+    except ValueError as error:
+        raise Permanent(str(error)) from None
 
 
 def _encode(

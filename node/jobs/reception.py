@@ -121,17 +121,22 @@ class Reception:
     def _schedule(self, complete: CompleteStudy) -> None:
         """Route a complete study and wake the workers; one that cannot be read says so in the worklist."""
         now = datetime.now().astimezone()
-        matches: Sequence[routing.Match] = ()
+        verdicts: Sequence[routing.Verdict] = ()
         try:
             study = study_in_spool(self.settings.spool, self.index, complete.study_instance_uid)
+            verdicts = routing.explain(study, self.routes.routes, now)
+            explanation = [str(verdict) for verdict in verdicts]
         except Permanent as error:
             explanation = [str(error)]
-        else:
-            matches = routing.match(study, self.routes.routes, now)
-            explanation = [str(verdict) for verdict in routing.explain(study, self.routes.routes, now)]
+        except (Transient, DatabaseUnavailable):
+            raise
+        except Exception as error:  # noqa: BLE001 - the process edge: what is in one study must not stop the reception
+            # The message may quote the header, so only its class is told.
+            explanation = [f"the headers cannot be read: {type(error).__name__}"]
+            log.warning("study not routed", study=complete.study_instance_uid, why=explanation[0])
         items = self.worklist.schedule(
             complete.study_instance_uid,
-            [(match, self.catalogue[match.algorithm].version) for match in matches],
+            [(match, self.catalogue[match.algorithm].version) for match in routing.matches(verdicts)],
             evidence={
                 "quiet_seconds": round(complete.evidence.quiet_seconds, 3),
                 "instances": complete.evidence.instances,
@@ -161,7 +166,12 @@ class Reception:
         return last + self.settings.jobs.lease_seconds * 2 ** (times - 1) if times else last
 
     def _wake(self, items: Sequence[Workitem]) -> None:
-        self.wake(items)
+        try:
+            self.wake(items)
+        except Transient as error:
+            # The ledger has the work, so a broker that is away keeps no other study waiting.
+            log.warning("workers are not woken, the sweep tries again", why=str(error))
+            return
         for item in items:
             _, times = self._woken.get((item.uid, item.attempt), (0.0, 0))
             self._woken[item.uid, item.attempt] = (time.monotonic(), times + 1)

@@ -6,7 +6,7 @@ two can never disagree. Both are pure functions of the study, the routes and the
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,6 +26,7 @@ __all__ = [
     "explain",
     "load",
     "match",
+    "matches",
     "study_of",
 ]
 
@@ -117,6 +118,11 @@ def explain(study: Study, routes: Sequence[Route], now: datetime) -> tuple[Verdi
 
 def match(study: Study, routes: Sequence[Route], now: datetime) -> tuple[Match, ...]:
     """What is to run on the study: the verdicts of `explain` that took a series."""
+    return matches(explain(study, routes, now))
+
+
+def matches(verdicts: Iterable[Verdict]) -> tuple[Match, ...]:
+    """The verdicts that took a series, as workitems to be."""
     return tuple(
         Match(
             route=verdict.route.name,
@@ -129,7 +135,7 @@ def match(study: Study, routes: Sequence[Route], now: datetime) -> tuple[Match, 
             reason=f"route {verdict.route.name}: {verdict.reason}",
             not_before=verdict.not_before,
         )
-        for verdict in explain(study, routes, now)
+        for verdict in verdicts
         if verdict.taken
     )
 

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
 from node.errors import ConfigurationError, IrregularGeometry, UnsuitableImage
-from node.inbound.volumes import Orientation, geometry, outline
+from node.inbound.volumes import UNDECODABLE, Orientation, geometry, outline
 
 Value = bool | int | float | str
 
@@ -81,7 +80,7 @@ class Series:
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:
         """The instances, in the order of the headers."""
-        return tuple(str(header.get("SOPInstanceUID", "")) for header in self.headers)
+        return tuple(_text(header, "SOPInstanceUID") for header in self.headers)
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -106,8 +105,8 @@ def study_of(headers: Iterable[Dataset]) -> Study:
     grouped: dict[str, list[Dataset]] = defaultdict(list)
     studies: set[str] = set()
     for header in headers:
-        studies.add(str(header.get("StudyInstanceUID", "")))
-        grouped[str(header.get("SeriesInstanceUID", ""))].append(header)
+        studies.add(_text(header, "StudyInstanceUID"))
+        grouped[_text(header, "SeriesInstanceUID")].append(header)
     if len(studies) != 1:
         raise ConfigurationError(f"the input holds {len(studies)} studies; give exactly one")
     series = [_series(uid, members) for uid, members in grouped.items()]
@@ -122,7 +121,7 @@ def attribute(header: Dataset, keyword: str) -> tuple[Value, ...]:
     """
     try:
         element = header[keyword]
-    except (KeyError, ValueError, TypeError, BytesLengthException):
+    except UNDECODABLE:
         return ()
     value = element.value
     if isinstance(value, DicomSequence):
@@ -146,8 +145,13 @@ def _first_number(header: Dataset, keyword: str) -> float:
     return float(values[0]) if values and not isinstance(values[0], str) else 0.0
 
 
+def _text(header: Dataset, keyword: str) -> str:
+    """The first value as text; empty where there is none."""
+    return "".join(str(value) for value in attribute(header, keyword)[:1])
+
+
 def _series(uid: str, headers: list[Dataset]) -> Series:
-    headers.sort(key=lambda h: (_first_number(h, "InstanceNumber"), str(h.get("SOPInstanceUID", ""))))
+    headers.sort(key=lambda h: (_first_number(h, "InstanceNumber"), _text(h, "SOPInstanceUID")))
     return Series(uid, tuple(headers), _facts(headers))
 
 
@@ -162,7 +166,7 @@ def _facts(headers: Sequence[Dataset]) -> Facts:
     except (IrregularGeometry, UnsuitableImage) as error:
         irregularity = str(error)
     return Facts(
-        modality=str(headers[0].get("Modality") or ""),
+        modality=_text(headers[0], "Modality"),
         slices=len(headers),
         spacing_mm=shape.spacing_mm if shape else None,
         coverage_mm=shape.coverage_mm if shape else None,
@@ -176,7 +180,7 @@ def _facts(headers: Sequence[Dataset]) -> Facts:
 
 
 def _is_derived(header: Dataset) -> bool:
-    sop_class = str(header.get("SOPClassUID", ""))
+    sop_class = _text(header, "SOPClassUID")
     captured = sop_class == SECONDARY_CAPTURE or sop_class.startswith(f"{SECONDARY_CAPTURE}.")
     return captured or "Rows" not in header or attribute(header, "ImageType")[:1] == ("DERIVED",)
 
@@ -184,11 +188,19 @@ def _is_derived(header: Dataset) -> bool:
 def _is_own_result(header: Dataset) -> bool:
     """IHE AIR 6.5.3.1: the processing equipment of a result stands in its Contributing Equipment."""
     return any(
-        str(equipment.get("Manufacturer", "")) == MANUFACTURER
+        _text(equipment, "Manufacturer") == MANUFACTURER
         and any(
-            (str(purpose.get("CodeValue", "")), str(purpose.get("CodingSchemeDesignator", "")))
-            == PROCESSING_EQUIPMENT
-            for purpose in equipment.get("PurposeOfReferenceCodeSequence") or ()
+            (_text(purpose, "CodeValue"), _text(purpose, "CodingSchemeDesignator")) == PROCESSING_EQUIPMENT
+            for purpose in _items(equipment, "PurposeOfReferenceCodeSequence")
         )
-        for equipment in header.get("ContributingEquipmentSequence") or ()
+        for equipment in _items(header, "ContributingEquipmentSequence")
     )
+
+
+def _items(header: Dataset, keyword: str) -> Sequence[Dataset]:
+    """The items of a sequence; none where it is absent or no sequence."""
+    try:
+        value = header[keyword].value
+    except UNDECODABLE:
+        return ()
+    return value if isinstance(value, DicomSequence) else ()

@@ -99,4 +99,11 @@ def consume(app: Celery, queues: Iterable[str], name: str, perform: Callable[[st
 
 def _stop_on_signals(**_: object) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: sys.exit(0))
+        signal.signal(number, _stop)
+
+
+def _stop(*_: object) -> None:
+    """Leave once: Ctrl-C comes from the terminal and again from the parent, in the midst of handing back."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    sys.exit(0)

@@ -3,10 +3,11 @@
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Self
 
 import structlog
@@ -17,6 +18,7 @@ from node.errors import (
     CancelRequested,
     DestinationRefused,
     IncompleteInput,
+    LeaseLost,
     Permanent,
     ResourceInadequate,
     Transient,
@@ -24,8 +26,9 @@ from node.errors import (
 from node.jobs.index import Index
 from node.jobs.outbox import CONFIRMED, PENDING, REFUSED, Delivery, Outbox, Result
 from node.jobs.production import Faulty, Stopwatch, produce
+from node.jobs.schema import DatabaseUnavailable
 from node.jobs.workitem import Workitem
-from node.jobs.worklist import CANCELED_BY_PERSON, Worklist
+from node.jobs.worklist import Worklist
 from node.outbound import delivery
 from node.outbound.equipment import Provenance
 
@@ -62,10 +65,9 @@ class Worker:
                 if item.run_uid is None:
                     item = self._compute(item, lease)
                 self._deliver(item)
-        except CancelRequested as error:
-            said.info("canceled", why=str(error))
-            self.worklist.cancel(item, str(error), CANCELED_BY_PERSON)
-        except Permanent as error:
+        except LeaseLost as error:
+            said.warning("left to another attempt", why=str(error))
+        except (CancelRequested, Permanent) as error:
             said.warning("canceled", why=str(error), reason=error.reason.meaning)
             self.worklist.cancel(item, str(error), error.reason)
         except Transient as error:
@@ -73,7 +75,7 @@ class Worker:
             self.worklist.release(item, str(error))
         except SystemExit:
             said.info("handed back, the worker is stopping")
-            self.worklist.release(item, "the worker was stopped", datetime.now(UTC))
+            self.worklist.hand_back(item)
             raise
         except Exception as error:  # noqa: BLE001 - the process edge: an algorithm's fault must not stop the worker
             said.exception("attempt failed")
@@ -109,6 +111,7 @@ class Worker:
             except Faulty as error:
                 error.save(self.settings.quarantine / item.uid)
                 raise
+            lease.progress(0.95, "store")
             with watch.stage("store"):
                 produced.save(self.settings.results / provenance.run_uid)
             stored = [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
@@ -116,13 +119,23 @@ class Worker:
         return replace(item, run_uid=provenance.run_uid, seconds=watch.seconds)
 
     def _deliver(self, item: Workitem) -> None:
-        """Send to every destination that is due, side by side, so that one that is down blocks no other."""
+        """Send to every destination that is due, side by side, so that one that is down blocks no other.
+
+        Raises:
+            DestinationRefused: one will never take the results, and none is still waited for.
+            IncompleteInput: the stored results are gone.
+        """
+        files = [self.settings.results / result.path for result in self.outbox.results(item.run_uid)]
+        if missing := [file for file in files if not file.exists()]:
+            raise IncompleteInput(
+                f"{len(missing)} of {len(files)} stored results are gone, such as {missing[0]}"
+            )
         watch = Stopwatch(item.seconds)
         now = datetime.now(UTC)
         waiting = self.outbox.deliveries(item.uid)
         due = [d for d in waiting if d.state == PENDING and d.not_before <= now]
         with watch.stage("deliver"), ThreadPoolExecutor(max_workers=len(due) or 1) as pool:
-            list(pool.map(lambda d: self._send(item, d), due))
+            list(pool.map(lambda d: self._send(item, files, d), due))
         after = self.outbox.deliveries(item.uid)
         still = [d for d in after if d.state == PENDING]
         refused = [d for d in after if d.state == REFUSED]
@@ -135,9 +148,8 @@ class Worker:
             self.worklist.complete(item, watch.seconds)
             log.info("completed", workitem=item.uid, **watch.seconds)
 
-    def _send(self, item: Workitem, to: Delivery) -> None:
+    def _send(self, item: Workitem, files: Sequence[Path], to: Delivery) -> None:
         destination = next((d for d in self.settings.destinations if d.name == to.destination), None)
-        files = [self.settings.results / r.path for r in self.outbox.results(item.run_uid)]
         try:
             if destination is None:
                 raise Transient(f"{to.destination} is not among the configured destinations")
@@ -156,7 +168,7 @@ class Lease:
     def __init__(self, worklist: Worklist, item: Workitem) -> None:
         self._worklist = worklist
         self._item = item
-        self._lost: CancelRequested | None = None
+        self._lost: CancelRequested | LeaseLost | None = None
         self._stage = ""
         self._said = 0.0
 
@@ -178,18 +190,23 @@ class Lease:
         """Say how far the attempt is, at each new stage and else a few times a second at most.
 
         Raises:
-            CancelRequested: the workitem is to stop, or the lease is lost.
+            CancelRequested: the workitem is to stop.
+            LeaseLost: another attempt has it.
         """
         if self._lost:
             raise self._lost
         if stage != self._stage or time.monotonic() - self._said > _SAY_SECONDS:
             self._stage, self._said = stage, time.monotonic()
-            self._worklist.renew(self._item, progress=fraction, stage=stage)
+            # A ledger that is away for a moment is no reason to throw the attempt away.
+            with contextlib.suppress(DatabaseUnavailable):
+                self._worklist.renew(self._item, progress=fraction, stage=stage)
 
     def _keep(self, over: threading.Event, every: float) -> None:
         while not over.wait(every):
             try:
                 self._worklist.renew(self._item)
-            except CancelRequested as error:
+            except DatabaseUnavailable:
+                log.warning("the ledger is away, the lease is not renewed", workitem=self._item.uid)
+            except (CancelRequested, LeaseLost) as error:
                 self._lost = error
                 return

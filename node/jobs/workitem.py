@@ -63,16 +63,7 @@ class Workitem:
 
 def fresh_row(study_instance_uid: str, revision: int, match: Match, version: str) -> dict[str, Any]:
     """A new workitem as a row; equal work has an equal UID."""
-    identity = (
-        study_instance_uid,
-        match.series_instance_uid,
-        sorted(match.sop_instance_uids),
-        match.route,
-        match.algorithm,
-        version,
-        sorted(match.options.items()),
-    )
-    return {
+    row = {
         "study_instance_uid": study_instance_uid,
         "series_instance_uid": match.series_instance_uid,
         "sop_instance_uids": list(match.sop_instance_uids),
@@ -84,7 +75,22 @@ def fresh_row(study_instance_uid: str, revision: int, match: Match, version: str
         "options": dict(match.options),
         "priority": match.priority,
         "destinations": list(match.destinations),
-    } | untouched(dicom_uid(json.dumps(identity)), match.not_before or datetime.now(UTC))
+    }
+    return row | untouched(input_uid(row), match.not_before or datetime.now(UTC))
+
+
+def input_uid(row: Mapping[str, Any]) -> str:
+    """What the work of a row is derived from, as a UID; a rerun has that of the workitem it repeats."""
+    identity = (
+        row["study_instance_uid"],
+        row["series_instance_uid"],
+        sorted(row["sop_instance_uids"]),
+        row["route"],
+        row["algorithm"],
+        row["version"],
+        sorted(row["options"].items()),
+    )
+    return dicom_uid(json.dumps(identity))
 
 
 def untouched(uid: str, not_before: datetime) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """The JSON interface: workitems and studies."""
 
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
+from node.errors import Transient
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import NoSuchWorkitem
 from node.web.rooms import Entered, Rooms
@@ -18,6 +20,7 @@ VERSION = version("ainode")
 
 router = APIRouter(prefix="/api", tags=["worklist"])
 
+State = Literal["SCHEDULED", "IN PROGRESS", "COMPLETED", "CANCELED"]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Offset = Annotated[int, Query(ge=0)]
 
@@ -89,7 +92,11 @@ class StudyOut(BaseModel):
 
 @router.get("/workitems")
 def workitems(
-    rooms: Entered, study: str | None = None, state: str | None = None, limit: Limit = 100, offset: Offset = 0
+    rooms: Entered,
+    study: str | None = None,
+    state: State | None = None,
+    limit: Limit = 100,
+    offset: Offset = 0,
 ) -> list[WorkitemOut]:
     """Workitems, the newest first."""
     found = rooms.worklist.query(study_instance_uid=study, state=state, limit=limit, offset=offset)
@@ -108,14 +115,19 @@ def findings(rooms: Entered, uid: str) -> Path:
     item = rooms.worklist.get(uid)
     if item.run_uid is None:
         raise NoSuchWorkitem(f"workitem {uid} has no findings yet; it is {item.state}")
-    return rooms.settings.results / item.run_uid / "findings.json"
+    file = rooms.settings.results / item.run_uid / "findings.json"
+    if not file.exists():
+        raise NoSuchWorkitem(f"the findings of workitem {uid} are gone from the results folder")
+    return file
 
 
 @router.post("/workitems/{uid}/rerun", status_code=201)
 def rerun(rooms: Entered, uid: str) -> WorkitemOut:
     """Make a new workitem for the same work; the old one stays as it ended."""
     fresh = rooms.worklist.rerun(uid)
-    rooms.wake([fresh])
+    # It is in the ledger: while the broker is away, the sweep wakes a worker.
+    with suppress(Transient):
+        rooms.wake([fresh])
     return _workitem(rooms, fresh)
 
 

@@ -139,6 +139,13 @@ def test_no_bytes_break_the_walk(garbage, transfer_syntax):
             continue
 
 
+def test_zeros_before_more_bytes_are_no_padding_and_are_looked_at_once():
+    zeros = bytes(8 << 20)
+    with pytest.raises(Undecodable, match="0000,0000"):
+        read_header(encode(ct()) + zeros + b"\1", ExplicitVRLittleEndian, 1 << 30)
+    assert read_header(encode(ct()) + zeros, ExplicitVRLittleEndian, 1 << 30).values["Modality"] == "CT"
+
+
 def test_deep_nesting_is_walked_without_recursion():
     opening = b"\x40\x00\x75\x02SQ\0\0\xff\xff\xff\xff" + b"\xfe\xff\x00\xe0\xff\xff\xff\xff"
     closing = b"\xfe\xff\x0d\xe0\0\0\0\0" + b"\xfe\xff\xdd\xe0\0\0\0\0"

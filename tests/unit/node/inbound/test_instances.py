@@ -68,6 +68,10 @@ def test_a_new_instance_is_described_and_readable_by_pydicom(spool, tmp_path):
     assert files(tmp_path / "spool") == [instance.path]
 
 
+def test_nobody_else_may_enter_the_spool(spool, tmp_path):
+    assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
+
+
 def test_the_same_bytes_again_change_nothing(spool, tmp_path):
     first = store(spool, dataset()).instance
     before = (tmp_path / "spool" / first.path).stat()

@@ -227,6 +227,27 @@ def test_a_file_that_is_not_dicom_is_unsuitable(tmp_path):
         volumes.headers([tmp_path / "notes.txt"])
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(
+    ("sound", "damaged"),
+    [
+        (b"\x08\x00\x05\x00CS\x0a\x00ISO_IR 100", b"\x08\x00\x05\x00CS\x0a\x00ISO_IR\x00100"),
+        (b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00UL"),
+        (b"\x08\x00\x60\x00CS", b"\x08\x00\x60\x00ZZ"),
+        (b"\x18\x00\x50\x00DS", b"\x18\x00\x50\x00FD"),
+        (b"\x28\x00\x30\x00DS", b"\x28\x00\x30\x00FD"),
+        (b"\x28\x00\x53\x10DS", b"\x28\x00\x53\x10FD"),
+    ],
+    ids=["character set", "wrong length", "unknown VR", "thickness", "pixel spacing", "slope"],
+)
+def test_a_header_that_cannot_be_decoded_ends_as_a_sentence(tmp_path, sound, damaged):
+    path = write(tmp_path / "one.dcm", np.zeros((2, 2), np.int16), SpecificCharacterSet="ISO_IR 100")
+    assert path.read_bytes().count(sound) == 1
+    path.write_bytes(path.read_bytes().replace(sound, damaged))
+    with pytest.raises((IrregularGeometry, UnsuitableImage)):
+        volumes.read([path])
+
+
 def test_progress_goes_up_and_may_stop_the_reading(tmp_path):
     paths = [
         write(tmp_path / f"{k}.dcm", np.zeros((2, 2), np.int16), ImagePositionPatient=[0, 0, k])

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from node.errors import CancelRequested
+from node.errors import LeaseLost
 from node.jobs.outbox import CONFIRMED, PENDING, Result
 
 
@@ -32,7 +32,7 @@ def test_a_result_known_already_stays_as_it_was(scheduled, worklist, outbox):
 def test_a_worker_without_the_lease_keeps_nothing(scheduled, worklist, outbox):
     item = worklist.claim(scheduled().uid, "worker")
     worklist.complete(item, {})
-    with pytest.raises(CancelRequested):
+    with pytest.raises(LeaseLost):
         outbox.keep(item, "2.25.9", [result()], {})
     assert outbox.results("2.25.9") == []
 
@@ -49,3 +49,11 @@ def test_a_failed_delivery_waits_longer_each_time(scheduled, worklist, outbox):
     last = outbox.deliveries(item.uid)[0]
     assert (last.state, last.tries, last.error) == (CONFIRMED, 4, "")
     assert last.confirmed_at
+
+
+def test_a_confirmed_delivery_stays_confirmed(scheduled, worklist, outbox):
+    item = worklist.claim(scheduled().uid, "worker")
+    outbox.keep(item, "2.25.1", [], {})
+    outbox.delivered(item, "pacs", CONFIRMED)
+    outbox.delivered(item, "pacs", PENDING, "said too late")
+    assert [d.state for d in outbox.deliveries(item.uid)] == [CONFIRMED]

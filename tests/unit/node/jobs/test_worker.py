@@ -21,6 +21,7 @@ from algorithms.protocol import (
 from node.commands.phantom import write_study
 from node.config import Destination, Settings
 from node.inbound.instances import Spool
+from node.jobs import schema
 from node.jobs.outbox import PENDING, Outbox
 from node.jobs.routing import Match
 from node.jobs.worker import Worker
@@ -171,8 +172,6 @@ def test_a_missing_slice_is_canceled_with_the_positions(worker, schedule):
 
 
 def test_instances_that_are_gone_are_counted(worker, schedule, engine):
-    from node.jobs import schema
-
     item = schedule()
     with engine.begin() as connection:
         connection.execute(
@@ -236,3 +235,15 @@ def test_a_destination_that_is_down_keeps_the_results_waiting(worker, schedule, 
     told = {d.destination: (d.state, d.error) for d in outbox.deliveries(item.uid)}
     assert {state for state, _ in told.values()} == {PENDING}
     assert "not among the configured destinations" in told["forgotten"][1]
+
+
+def test_stored_results_that_are_gone_are_counted(worker, schedule, settings, engine):
+    dead = Destination(name="dead", dicomweb_url="http://127.0.0.1:9/dicom-web")
+    worker = replace(worker, settings=settings.model_copy(update={"destinations": (dead,)}))
+    item = ended(worker, schedule(destinations=("dead",)))
+    (settings.results / item.run_uid / "sr.dcm").unlink()
+    with engine.begin() as connection:
+        connection.execute(schema.workitems.update().values(not_before=item.created_at))
+    again = ended(worker, item)
+    assert (again.state, again.reason["value"]) == (CANCELED, "110523")
+    assert "1 of 2 stored results are gone" in again.message

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import update
 
 from node.config import Jobs
-from node.errors import CancelRequested, Reason
+from node.errors import CancelRequested, LeaseLost, Reason
 from node.jobs import schema
 from node.jobs import worklist as verbs
 from node.jobs.workitem import CANCELED, COMPLETED, IN_PROGRESS, SCHEDULED
@@ -57,7 +57,7 @@ def test_a_lost_worker_is_fenced_off(scheduled, worklist, engine):
     lose_lease(engine, lost)
     second = worklist.claim(lost.uid, "second")
     assert second.attempt == 2
-    with pytest.raises(CancelRequested):
+    with pytest.raises(LeaseLost):
         worklist.renew(lost)
     worklist.complete(lost, {})
     worklist.cancel(lost, "too late", REASON)
@@ -151,3 +151,59 @@ def test_the_same_ledger_is_seen_by_another_process(scheduled, jobs, tmp_path):
     other = Worklist(schema.connect(f"sqlite:///{tmp_path / 'ledger.sqlite'}"), jobs)
     assert other.get(item.uid) == item
     other._engine.dispose()
+
+
+def test_a_rerun_stays_when_late_images_come_to_another_series(scheduled, worklist, index):
+    failed = worklist.claim(scheduled(1, 2).uid, "worker")
+    worklist.cancel(failed, "no chest in view", REASON)
+    rerun = worklist.rerun(failed.uid)
+    index.record([arrival(9, series="1.2.4")])
+    later = worklist.schedule("1.2", [wanted("1.2.3.1", "1.2.3.2")], evidence={}, explanation=[])
+    assert [i.uid for i in later] == [rerun.uid]
+    assert not worklist.get(rerun.uid).superseded
+
+
+def test_a_series_that_is_chosen_again_is_done_anew(scheduled, worklist, index):
+    first = scheduled(1, 2)
+    other = [wanted("1.2.4.9", series="1.2.4")]
+    for number, matches in ((9, other), (8, [wanted("1.2.3.1", "1.2.3.2")])):
+        index.record([arrival(number, series="1.2.4")])
+        later = worklist.schedule("1.2", matches, evidence={}, explanation=[])
+    assert [(i.series_instance_uid, i.revision, i.superseded) for i in later] == [("1.2.3", 3, False)]
+    assert worklist.get(first.uid).state == CANCELED
+
+
+def test_what_waits_for_its_destination_is_not_delivered_once_superseded(scheduled, worklist, index, outbox):
+    old = worklist.claim(scheduled(1, 2).uid, "worker")
+    outbox.keep(old, "2.25.1", [], {})
+    worklist.release(old, "the archive is away")
+    index.record([arrival(3)])
+    worklist.schedule("1.2", [wanted("1.2.3.1", "1.2.3.2", "1.2.3.3")], evidence={}, explanation=[])
+    ended = worklist.get(old.uid)
+    assert (ended.state, ended.reason["value"]) == (CANCELED, "110528")
+
+
+def test_a_workitem_is_repeated_once(scheduled, worklist):
+    item = worklist.claim(scheduled().uid, "worker")
+    worklist.complete(item, {})
+    worklist.rerun(item.uid)
+    with pytest.raises(WrongState, match="already"):
+        worklist.rerun(item.uid)
+
+
+def test_an_attempt_that_is_handed_back_does_not_count(scheduled, worklist, jobs):
+    uid = scheduled().uid
+    for _ in range(jobs.max_attempts + 1):
+        worklist.hand_back(worklist.claim(uid, "worker"))
+    assert worklist.claim(uid, "worker").state == IN_PROGRESS
+
+
+def test_the_sweep_puts_stat_before_what_is_older(scheduled, worklist, engine, index):
+    scheduled()
+    index.record([arrival(1, study="1.3", series="1.3.3")])
+    (late,) = worklist.schedule("1.3", [wanted("1.3.3.1", series="1.3.3")], evidence={}, explanation=[])
+    with engine.begin() as connection:
+        connection.execute(
+            update(schema.workitems).where(schema.workitems.c.uid == late.uid).values(priority="stat")
+        )
+    assert [i.uid for i in worklist.due(limit=1)] == [late.uid]
