@@ -23,6 +23,8 @@ _OFF_MIDLINE_MM = 45.0
 _BRONCHI_MM = 55.0  # from the carina to the end of the left main bronchus, which is the longer one
 _BRONCHI_ML = 45.0  # more than this beyond the trachea is lung: the growth has leaked
 _NARROWEST_MM = 3.0  # radius; bronchi beyond the main ones are narrower
+_LUNG_HU = (-950.0, -600.0)
+_LUNG_SHARE = 0.1  # of the largest section of the lungs; where there is less, a tube is bowel
 _ABOVE_APEX_MM = 60.0  # where the larynx begins
 
 
@@ -120,6 +122,7 @@ def _cross_sections(
     good = (areas > _AREA_MM2[0]) & (areas < _AREA_MM2[1]) & (darkness < -750) & (fill > 0.45)
     off_middle = np.min([np.abs(columns - middle) for middle in middles], axis=0)
     good &= off_middle * spacing_mm[2] < _OFF_MIDLINE_MM
+    good &= slices >= _lowest_lung(hu, inside)
     good[0] = False
     kept = np.flatnonzero(good)
     number = np.full(count + 1, -1, dtype=np.int32)
@@ -128,6 +131,12 @@ def _cross_sections(
     return _Sections(
         number[labels], np.rint(slices[kept]).astype(np.int64), centres, areas[kept].astype(np.float64)
     )
+
+
+def _lowest_lung(hu: Voxels, inside: BoolMask) -> int:
+    """The first slice with a sizeable section of lung."""
+    sections = np.count_nonzero(inside & (hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1]), axis=(1, 2))
+    return int(np.argmax(sections >= _LUNG_SHARE * sections.max()))
 
 
 def _square(box: tuple[slice, ...] | None) -> int:

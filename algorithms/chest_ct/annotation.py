@@ -10,11 +10,11 @@ from typing import ClassVar, Self
 import numpy as np
 
 from algorithms import terminology
-from algorithms.chest_ct.airways import below_larynx, find_trachea, grow_main_bronchi
-from algorithms.chest_ct.body import find_body, find_midline, is_cut_off
+from algorithms.chest_ct.airways import Tube, below_larynx, find_trachea, grow_main_bronchi
+from algorithms.chest_ct.body import find_body, find_midline, is_cut_off, must_be_median
 from algorithms.chest_ct.borders import Masks, Part, refine
 from algorithms.chest_ct.features import measure
-from algorithms.chest_ct.lungs import Lungs, find_lungs, volume_ml
+from algorithms.chest_ct.lungs import Lungs, find_lungs, gas_ml, volume_ml
 from algorithms.protocol import BoolMask, Findings, Progress, Segment, Unsuitable, Volume, Voxels
 from algorithms.spatial import CoarseImage, Labels, Spacing
 
@@ -22,6 +22,8 @@ _COARSE_MM = 1.9
 _AIR_HU = -1024.0  # scanners pad with anything from -1024 to -3024
 _FEWEST = 4  # voxels along each axis
 _SMALL_SHARE = 0.3  # of the other lung
+_UPSIDE_DOWN = 2.0  # section of the lungs at the upper end of the trachea to that at its lower end
+_MUCH_GAS_ML = 30.0
 _CUT_OFF = "cut off by the edge of the field of view"
 
 
@@ -95,6 +97,10 @@ def _find_anatomy(hu: Voxels, spacing_mm: Spacing) -> _Anatomy:
         midline = _middle_column(trachea.mask)
     airway = None if trachea is None else grow_main_bronchi(hu, body, trachea, spacing_mm)
     lungs = find_lungs(hu, body, airway, midline, spacing_mm)
+    if trachea is None:
+        must_be_median(midline, hu, body, spacing_mm)
+    else:
+        _must_be_upright(trachea, lungs)
     labels = body.astype(np.uint8)
     for lung, part, vessels in (
         (lungs.left, Part.LEFT, Part.LEFT_VESSELS),
@@ -105,7 +111,14 @@ def _find_anatomy(hu: Voxels, spacing_mm: Spacing) -> _Anatomy:
             labels[lung.parenchyma] = part
     if airway is not None:
         labels[below_larynx(airway, _apex(lungs), spacing_mm)] = Part.AIRWAY
-    return _Anatomy(labels, _doubts(body, lungs, spacing_mm))
+    return _Anatomy(labels, _doubts(hu, body, lungs, spacing_mm))
+
+
+def _must_be_upright(trachea: Tube, lungs: Lungs) -> None:
+    """Lungs widen from the top of the trachea downwards; else the header lies, and about the sides too."""
+    sections = sum(lung.mask.sum(axis=(1, 2)) for lung in (lungs.left, lungs.right) if lung is not None)
+    if sections[trachea.last] > _UPSIDE_DOWN * sections[trachea.first]:
+        raise Unsuitable("head and feet are exchanged: the lungs are widest at the upper end of the trachea")
 
 
 def _middle_column(mask: BoolMask) -> float:
@@ -118,21 +131,26 @@ def _apex(lungs: Lungs) -> int:
     return max(int(np.flatnonzero(mask.any(axis=(1, 2)))[-1]) for mask in present)
 
 
-def _doubts(body: BoolMask, lungs: Lungs, spacing_mm: Spacing) -> dict[Part, str]:
+def _doubts(hu: Voxels, body: BoolMask, lungs: Lungs, spacing_mm: Spacing) -> dict[Part, str]:
     """Why a person should look at a segment first."""
-    reasons = dict.fromkeys(Part, _CUT_OFF) if is_cut_off(body) else {}
+    front_or_back, sides = is_cut_off(body, axis=1), is_cut_off(body, axis=2)
+    reasons = {part: [_CUT_OFF] if front_or_back else [] for part in Part}
+    if sides and not front_or_back:
+        reasons[Part.BODY].append(_CUT_OFF)
     present = {part: lung.mask for part, lung in ((Part.LEFT, lungs.left), (Part.RIGHT, lungs.right)) if lung}
     largest = max(volume_ml(mask, spacing_mm) for mask in present.values())
     for part, mask in present.items():
-        if reasons.get(part) == _CUT_OFF or mask[:, :, (0, -1)].any():
-            reasons[part] = _CUT_OFF
-        elif lungs.cut_at_midline:
-            reasons[part] = "no line between the lungs was found; they were cut at the midline"
-        elif len(present) == 1:
-            reasons[part] = "the other lung was not found"
-        elif volume_ml(mask, spacing_mm) < _SMALL_SHARE * largest:
-            reasons[part] = "much smaller than the other lung"
-    return reasons
+        doubts = {
+            _CUT_OFF: bool(mask[:, :, (0, -1)].any()) and not front_or_back,
+            "no line between the lungs was found; they were cut at the midline": lungs.cut_at_midline,
+            "the other lung was not found": len(present) == 1,
+            "much smaller than the other lung": volume_ml(mask, spacing_mm) < _SMALL_SHARE * largest,
+            "holds much gas without lung tissue: emphysema, air in the pleura, or bowel": (
+                gas_ml(mask, hu, spacing_mm) > _MUCH_GAS_ML
+            ),
+        }
+        reasons[part] += [doubt for doubt, is_so in doubts.items() if is_so]
+    return {part: "; ".join(found) for part, found in reasons.items() if found}
 
 
 def _segments(masks: Masks, review: dict[Part, str]) -> tuple[Segment, ...]:

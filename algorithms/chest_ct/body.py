@@ -26,7 +26,10 @@ _SMALLEST_ML = 300.0
 _BONE_HU = 180.0
 _LEAST_SPINE_ML = 3.0
 _SPINE_WIDTH_MM = 50.0
-_SHOULDER_MM = 80.0
+_OFF_CENTRE_MM = (40.0, 80.0)  # of the spine from the middle of the view: body whole, cut off at one side
+_ONE_SIDED = 0.25  # difference of what both side edges cut, as shares of the greatest cross-section
+_MEDIAN_MM = 8.0
+_AIR_AT_MIDLINE = 0.3  # between the lungs it is less
 _CUT_SLICES = 0.1
 
 
@@ -67,13 +70,34 @@ def find_midline(hu: Voxels, body: BoolMask, spacing_mm: Spacing) -> float:
     profile = ndimage.uniform_filter1d(bone.sum(axis=(0, 1)).astype(np.float64), width, mode="reflect")
     columns = np.arange(body.shape[2])
     centre = np.average(columns, weights=body.sum(axis=(0, 1)))
-    profile *= np.exp(-0.5 * ((columns - centre) * spacing_mm[2] / _SHOULDER_MM) ** 2)
+    reach = _OFF_CENTRE_MM[_is_one_sided(body)]
+    profile *= np.exp(-0.5 * ((columns - centre) * spacing_mm[2] / reach) ** 2)
     return float(np.argmax(profile))
 
 
-def is_cut_off(body: BoolMask) -> bool:
-    """Whether the front or back edge of the field of view cuts the body in more than a few slices."""
-    return float(np.mean(body[:, (0, -1)].any(axis=(1, 2)))) > _CUT_SLICES
+def must_be_median(midline: float, hu: Voxels, body: BoolMask, spacing_mm: Spacing) -> None:
+    """Refuse a midline that only bone suggests, unless the view confirms it: a wrong side is worse than none.
+
+    Raises:
+        Unsuitable: the view is of one side of the body, or lung lies where the mediastinum should be.
+    """
+    reach = max(1, round(_MEDIAN_MM / 2 / spacing_mm[2]))
+    near = slice(max(0, round(midline) - reach), round(midline) + reach + 1)
+    air = np.count_nonzero(body[:, :, near] & (hu[:, :, near] < _TISSUE_HU))
+    if _is_one_sided(body) or air > _AIR_AT_MIDLINE * np.count_nonzero(body[:, :, near]):
+        raise Unsuitable("left and right cannot be told apart: no trachea, and the view is of one side")
+
+
+def is_cut_off(body: BoolMask, axis: int) -> bool:
+    """Whether either edge of the field of view along an axis cuts the body in more than a few slices."""
+    edges = body.take((0, -1), axis=axis)
+    return float(np.mean(edges.any(axis=(1, 2)))) > _CUT_SLICES
+
+
+def _is_one_sided(body: BoolMask) -> bool:
+    """Whether the field of view cuts off much more of one side of the body than of the other."""
+    profile = body.sum(axis=(0, 1))
+    return bool(abs(int(profile[0]) - int(profile[-1])) > _ONE_SIDED * profile.max())
 
 
 def _filled(body: BoolMask, hu: Voxels, spacing_mm: Spacing) -> BoolMask:

@@ -5,7 +5,7 @@ of the mask at 0.5, axes from the covariance of the voxel centres. Because the m
 voxels, the area of a smooth body comes out 9 to 15 per cent too large.
 """
 
-from math import isfinite, pi, sqrt
+from math import isfinite, nan, pi, sqrt
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,9 @@ from skimage.measure import marching_cubes
 
 from algorithms.protocol import Affine, BoolMask, Measurement, Segment, Volume
 from algorithms.terminology import ATTENUATION_COEFFICIENT, DERIVATIONS, HOUNSFIELD_UNIT, SHAPE_FEATURES
+
+_DIGITS = 6
+"""Significant digits of what is reported: finer than any segmentation, and readable."""
 
 _Points = npt.NDArray[np.float64]
 
@@ -31,16 +34,17 @@ def measure(segment: Segment, image: Volume, *, shape: bool) -> tuple[Measuremen
         values = shape_features(segment.mask, image.affine_mm)
     else:
         values = {"VoxelVolume": segment.voxel_count * image.voxel_volume_ml * 1000.0}
+    intensity = intensity_features(image.voxels[segment.box][segment.mask])
     of_shape = [
-        Measurement(segment.label, name, *SHAPE_FEATURES[name][:1], value, SHAPE_FEATURES[name][1])
-        for name, value in values.items()
-        if isfinite(value)
+        Measurement(segment.label, name, code, _rounded(values[name]), unit)
+        for name, (code, unit) in SHAPE_FEATURES.items()
+        if isfinite(values.get(name, nan))
     ]
     of_intensity = [
         Measurement(
-            segment.label, name, ATTENUATION_COEFFICIENT, value, HOUNSFIELD_UNIT, derivation=DERIVATIONS[name]
+            segment.label, name, ATTENUATION_COEFFICIENT, _rounded(value), HOUNSFIELD_UNIT, DERIVATIONS[name]
         )
-        for name, value in intensity_features(image.voxels[segment.box][segment.mask]).items()
+        for name, value in intensity.items()
     ]
     return (*of_shape, *of_intensity)
 
@@ -83,6 +87,10 @@ def intensity_features(values: npt.NDArray[np.float32]) -> dict[str, float]:
         "Maximum": float(values.max()),
         "StandardDeviation": float(values.std(dtype=np.float64)),
     }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{_DIGITS}g}")
 
 
 def _mesh(mask: BoolMask, linear: Affine) -> tuple[float, float, _Points]:

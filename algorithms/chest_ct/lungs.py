@@ -11,7 +11,7 @@ from scipy import ndimage
 from skimage.segmentation import watershed
 
 from algorithms.chest_ct.body import IN_PLANE
-from algorithms.chest_ct.morphology import box_around, closed, dilate, erode
+from algorithms.chest_ct.morphology import box_around, closed, dilate, erode, opened
 from algorithms.protocol import BoolMask, Unsuitable, Voxels
 from algorithms.spatial import Spacing
 
@@ -20,6 +20,7 @@ LUNG_HU = -400.0
 
 _PARENCHYMA_HU = (-965.0, -500.0)  # darker is gas in a bowel, brighter is no aerated lung
 _INTERIOR_MM = 2.5  # away from the border, where partial volume counts
+_GAS_MM = 5.0  # radius; noise and small bullae are not as wide
 _PIECE_ML = 8.0
 _CERTAIN_PIECE_ML = 300.0  # a smaller piece with a core as dark as gas is gas, a larger one may be emphysema
 _ONE_LUNG_ML = 20.0
@@ -88,6 +89,13 @@ def find_lungs(
 def volume_ml(mask: BoolMask, spacing_mm: Spacing) -> float:
     """Volume of a mask in millilitres."""
     return float(np.count_nonzero(mask) * np.prod(spacing_mm)) / 1000.0
+
+
+def gas_ml(mask: BoolMask, hu: Voxels, spacing_mm: Spacing) -> float:
+    """Millilitres of a lung that are too dark for tissue over more than a centimetre."""
+    box = box_around(mask, 0.0, spacing_mm)
+    dark = mask[box] & (hu[box] <= _PARENCHYMA_HU[0])
+    return volume_ml(opened(dark, _GAS_MM, spacing_mm), spacing_mm)
 
 
 def _pieces_of_lung(air: BoolMask, hu: Voxels, spacing_mm: Spacing) -> BoolMask:

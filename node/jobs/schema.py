@@ -29,6 +29,8 @@ from sqlalchemy import (
     TypeDecorator,
     create_engine,
     event,
+    func,
+    select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Dialect
@@ -37,6 +39,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from node.errors import ConfigurationError
 
 UID = String(64)
+
+_MIGRATION_LOCK = 1_635_348_079  # any number that nothing else in the database uses
 
 DatabaseUnavailable = OperationalError
 """The ledger is away or locked for now."""
@@ -231,6 +235,9 @@ def migrate(engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     try:
         with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                # Roles that start together migrate one after the other, as SQLite's write lock makes them.
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except SQLAlchemyError as error:

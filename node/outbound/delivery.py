@@ -13,7 +13,6 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final, Protocol
 
-import pydicom
 import requests
 import structlog
 from dicomweb_client import DICOMwebClient
@@ -27,7 +26,7 @@ from algorithms.protocol import Progress, silent
 from node.config import Destination
 from node.errors import AINodeError, ConfigurationError, DestinationRefused, Transient
 from node.outbound import answers
-from node.outbound.sending import Instance, Peer, SendReport, batches, parse_peer, survey
+from node.outbound.sending import Instance, Multipart, Peer, SendReport, batches, parse_peer, survey
 
 __all__ = ["Peer", "SendReport", "deliver", "echo", "parse_peer", "query_dicomweb", "reach", "send_folder"]
 
@@ -179,16 +178,21 @@ def _store_and_confirm(way: _Way, instances: Sequence[Instance], name: str) -> N
 class _Dicomweb:
     url: str
     client: DICOMwebClient
+    session: requests.Session
+    timeout: float
 
     def store(self, instance: Instance) -> None:
-        status = HTTPStatus.OK.value
-        with _http_trouble(self.url):
-            try:
-                answer = self.client.store_instances([pydicom.dcmread(instance.path)])
-            except requests.HTTPError as error:
-                status = error.response.status_code
-                answer = answers.stow_body(error.response.content)
-        answers.judge_stow(answer, status, instance.sop_instance_uid, self.url)
+        # DICOMwebClient.store_instances would decode the instance and encode it anew, three times in memory.
+        with Multipart.of(instance.path) as body, _http_trouble(self.url):
+            answer = self.session.post(
+                f"{self.client.base_url}/studies",
+                data=body,
+                headers={"Content-Type": Multipart.CONTENT_TYPE},
+                # The first of the two also limits the wait of every send, which a busy archive exceeds.
+                timeout=(self.timeout, self.timeout),
+            )
+        said = answers.stow_body(answer.content)
+        answers.judge_stow(said, answer.status_code, instance.sop_instance_uid, self.url)
 
     def search(self) -> None:
         """Ask for any one study."""
@@ -232,15 +236,13 @@ def _by_dicomweb(url: str, timeout: float) -> Iterator[_Dicomweb]:
                 url.rstrip("/"),
                 session=session,
                 headers={"Accept": "application/dicom+json"},
-                # Some servers answer 200 to a chunked STOW-RS request and store nothing.
-                chunk_size=1 << 40,
                 permissive_uid=True,
                 timeout=(CONNECT_SECONDS, timeout),
             )
         except ValueError:
             raise ConfigurationError(f"{url} is no DICOMweb URL") from None
         client.set_http_retry_params(retry=False)
-        yield _Dicomweb(url, client)
+        yield _Dicomweb(url, client, session, timeout)
 
 
 @contextmanager

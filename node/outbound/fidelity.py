@@ -69,6 +69,7 @@ def _description(segment: Segment, item: Dataset, provenance: Provenance) -> Ite
         ),
         "tracking identifier": (item.TrackingID, segment.label),
         "tracking UID": (item.TrackingUID, tracking_uid(segment, provenance)),
+        "description": (item.get("SegmentDescription"), segment.review),
         "algorithm": (item.SegmentAlgorithmName, provenance.algorithm),
         "algorithm name": (algorithm.AlgorithmName, provenance.algorithm),
         "algorithm version": (algorithm.AlgorithmVersion, provenance.version),
@@ -149,8 +150,10 @@ def _group_faults(
         "tracking identifier": (group.tracking_identifier, segment.label),
         "category": (group.category, segment.category),
         "finding": (group.finding, segment.type),
+        "side": (group.side, segment.laterality if segment.category.value in coding.ANATOMICAL else None),
         "source series": (group.source_series, case.sources[0].SeriesInstanceUID),
         "algorithm": (group.algorithm, (case.provenance.algorithm, case.provenance.version)),
+        "comment": (group.comment, segment.review or ""),
         "number of measurements": (len(group.numbers), len(measured)),
     }
     for name, (written, wanted) in compared.items():

@@ -63,9 +63,11 @@ class Group:
     tracking_uid: str
     category: Code | None
     finding: Code | None
+    side: Code | None
     segment: tuple[str, int] | None
     source_series: str
     algorithm: tuple[str, str]
+    comment: str
     numbers: tuple[Number, ...]
 
 
@@ -189,11 +191,13 @@ def _group(item: Dataset) -> Group:
         tracking_uid=value(item, "112040"),
         category=_coded(item, "276214006"),
         finding=_coded(item, "121071"),
+        side=next((_coded(site, "272741003") for site in items(item, "363698007")), None),
         segment=next(
             ((str(s.ReferencedSOPInstanceUID), int(s.ReferencedSegmentNumber)) for s in segments), None
         ),
         source_series=value(item, "121232"),
         algorithm=(value(item, "111001"), value(item, "111003")),
+        comment=value(item, "121106"),
         numbers=tuple(_number(n) for n in item.ContentSequence if n.ValueType == "NUM"),
     )
 

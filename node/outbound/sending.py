@@ -1,15 +1,19 @@
 """What is sent, and to whom: files by their names in DICOM, peers by their address."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
-from typing import Self
+from typing import BinaryIO, ClassVar, Self
 
 import pydicom
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import MediaStorageDirectoryStorage
 
 from node.errors import ConfigurationError
+
+_BOUNDARY = "0c6b8f0f5d5e4d3f9a51d0b1ad6c7e92"
 
 _KEYWORDS = ("Modality", "StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
@@ -52,6 +56,42 @@ class Instance:
         elif announced != (sop_class, sop_instance):
             fault = "the file meta information names another instance than the dataset"
         return cls(path, modality, study, series, sop_class, sop_instance, syntax, fault)
+
+
+class Multipart:
+    """The body of a STOW-RS request (PS3.18 10.5.1): a file as its only part, read as it is sent.
+
+    It is not held in memory, and the bytes of the file go out unchanged.
+
+    Attributes:
+        CONTENT_TYPE: Content-Type of the request.
+    """
+
+    CONTENT_TYPE: ClassVar[str] = f'multipart/related; type="application/dicom"; boundary={_BOUNDARY}'
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        head = f"--{_BOUNDARY}\r\nContent-Type: application/dicom\r\n\r\n".encode()
+        tail = f"\r\n--{_BOUNDARY}--\r\n".encode()
+        self._size = len(head) + size + len(tail)
+        self._rest: list[BinaryIO] = [BytesIO(head), file, BytesIO(tail)]
+
+    @classmethod
+    @contextmanager
+    def of(cls, path: Path) -> Iterator[Self]:
+        """The body that carries a file."""
+        with path.open("rb") as file:
+            yield cls(file, path.stat().st_size)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes, and none at the end."""
+        while self._rest:
+            if data := self._rest[0].read(size):
+                return data
+            self._rest.pop(0)
+        return b""
 
 
 @dataclass(frozen=True)

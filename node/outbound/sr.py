@@ -1,8 +1,8 @@
 """Measurements as a Comprehensive 3D SR, TID 1500 "Measurement Report" (PS3.16).
 
 One TID 1411 group for each segment that was measured. It names the segment of the SEG by number and
-by the same Tracking UID. Groups of another kind (TID 1501) belong in a report of their own: mixed
-reports break the conditions of the template.
+by the same Tracking UID, and says why a person should look at it first. Groups of another kind
+(TID 1501) belong in a report of their own: mixed reports break the conditions of the template.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,9 @@ from highdicom.sr import (
     ObservationContext,
     ObserverContext,
     ReferencedSegment,
+    RelationshipTypeValues,
     SourceSeriesForSegmentation,
+    TextContentItem,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
 )
@@ -39,6 +41,8 @@ from node.outbound.equipment import (
 from node.outbound.seg import tracking_uid
 
 TITLE: Final = Code("126000", "DCM", "Imaging Measurement Report")
+COMMENT: Final = Code("121106", "DCM", "Comment")
+"""Concept name of the doubt about a segment, a qualitative evaluation in words (TID 1411 row 17)."""
 
 _PROCEDURES: Final[Mapping[str, Code]] = {
     "CT": Code("25045-6", "LN", "CT unspecified body region"),
@@ -126,7 +130,7 @@ def _group(
         anatomic_location=concept(segment.type),
         laterality=concept(segment.laterality) if segment.laterality else None,
     )
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(
+    group = VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(
             uid=tracking_uid(segment, provenance), identifier=segment.label
         ),
@@ -155,3 +159,8 @@ def _group(
             for measurement in measurements
         ],
     )
+    if segment.review:
+        group[0].ContentSequence.append(
+            TextContentItem(concept(COMMENT), segment.review, RelationshipTypeValues.CONTAINS)
+        )
+    return group

@@ -76,14 +76,29 @@ def dataset_bytes(content: bytes) -> bytes:
     return content[128 + 4 + 12 + meta_length :]
 
 
-@pytest.mark.parametrize("way", [by_dicomweb, by_dicom])
-def test_results_arrive_as_the_bytes_that_were_stored(
-    way: Callable[[Orthanc], Destination], pacs: Orthanc, results: list[Path]
-) -> None:
-    delivery.deliver(results, way(pacs), "AINODE")
+def test_dicomweb_stores_the_very_file(pacs: Orthanc, results: list[Path]) -> None:
+    delivery.deliver(results, by_dicomweb(pacs), "AINODE")
+    assert pacs.sop_instance_uids() == sorted(map(uid_of, results))
+    for file in results:
+        assert pacs.file(uid_of(file)) == file.read_bytes()
+
+
+def test_c_store_brings_the_very_dataset(pacs: Orthanc, results: list[Path]) -> None:
+    delivery.deliver(results, by_dicom(pacs), "AINODE")
     assert pacs.sop_instance_uids() == sorted(map(uid_of, results))
     for file in results:
         assert dataset_bytes(pacs.file(uid_of(file))) == dataset_bytes(file.read_bytes())
+
+
+def test_a_large_object_is_sent_in_pieces_and_with_its_length(tmp_path: Path) -> None:
+    file = tmp_path / "large.dcm"
+    write(file, "2.25.5", ExplicitVRLittleEndian)
+    instance = dcmread(file)
+    instance.add_new(0x7FE00010, "OB", bytes(range(256)) * (1 << 16))
+    instance.save_as(file)
+    with web_archive() as archive:
+        delivery.deliver([file], archive.destination, "AINODE")
+    assert archive.received == [file.read_bytes()]
 
 
 @pytest.mark.parametrize("way", [by_dicomweb, by_dicom])
@@ -341,6 +356,7 @@ class WebArchive(ThreadingHTTPServer):
     Attributes:
         shown: SOP Instance UIDs that a query finds.
         posted: SOP Class UIDs in the order of arrival.
+        received: the parts of the bodies in the order of arrival.
     """
 
     daemon_threads = True
@@ -357,6 +373,7 @@ class WebArchive(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), WebAnswers)
         self.shown = shown or set()
         self.posted: list[str] = []
+        self.received: list[bytes] = []
         self.status, self.failure, self.page = status, failure, page
         self.takes = not forgets and failure is None and (status < 300 or lists)
 
@@ -376,7 +393,9 @@ class WebAnswers(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        part = body.split(b"\r\n\r\n", 1)[1]
+        boundary = self.headers["Content-Type"].rpartition("boundary=")[2].encode()
+        part = body.split(b"\r\n\r\n", 1)[1].removesuffix(b"\r\n--" + boundary + b"--\r\n")
+        self.server.received.append(part)
         instance = dcmread(BytesIO(part), stop_before_pixels=True)
         self.server.posted.append(instance.SOPClassUID)
         if self.server.takes:

@@ -307,6 +307,23 @@ def refer_to_another_segmentation(dataset: Dataset) -> None:
     item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "2.25.9"
 
 
+def report_the_other_side(dataset: Dataset) -> None:
+    (site,) = (
+        i for i in group(dataset).ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "363698007"
+    )
+    side = site.ContentSequence[0].ConceptCodeSequence[0]
+    side.CodeValue, side.CodeMeaning = "7771000", "Left"
+
+
+def keep_a_doubt_quiet(dataset: Dataset) -> None:
+    measured = dataset.ContentSequence[-1].ContentSequence[1]
+    del measured.ContentSequence[-1]
+
+
+def keep_a_doubt_out_of_the_segment(dataset: Dataset) -> None:
+    del dataset.SegmentSequence[1].SegmentDescription
+
+
 def lose_a_group(dataset: Dataset) -> None:
     del dataset.ContentSequence[-1].ContentSequence[0]
 
@@ -367,6 +384,7 @@ IN_SEG = [
     (lose_the_side, "the laterality is"),
     (swap_the_segments, "the label is Trachea"),
     (track_another_segment, "the tracking UID is 2.25.9"),
+    (keep_a_doubt_out_of_the_segment, "the description is"),
     (write_a_bad_label, "dciodvfy: </ContentLabel"),
 ]
 IN_SR = [
@@ -377,6 +395,8 @@ IN_SR = [
     (lose_the_derivation, "Mean is"),
     (refer_to_another_segment, "the referenced segment is"),
     (refer_to_another_segmentation, "the referenced segment is"),
+    (report_the_other_side, "the side is"),
+    (keep_a_doubt_quiet, "the comment is"),
     (lose_a_group, "no measurement group with its tracking UID"),
     (track_another_group, "no measurement group with its tracking UID"),
     (lose_the_evidence, "not listed as evidence"),

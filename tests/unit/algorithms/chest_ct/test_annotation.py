@@ -1,5 +1,6 @@
 """The algorithm on the phantom, on real scans, and on what is no chest."""
 
+import csv
 from dataclasses import replace
 from itertools import permutations, product
 
@@ -49,9 +50,14 @@ def lungdx(shared_data, read_series):
     return read_series(shared_data / "ct-thorax-lungdx/Lung_Dx-A0001/series3")
 
 
+@pytest.fixture(scope="module")
+def real_masks(lungdx):
+    return masks_of(lungdx)
+
+
 def test_name_and_version_are_those_of_the_catalogue():
     entry = CATALOGUE["chest-ct-annotation"]
-    algorithm = entry.load({})
+    algorithm = entry.load({}, "cpu")
     assert isinstance(algorithm, ChestCTAnnotation)
     assert (algorithm.name, algorithm.version) == (entry.name, entry.version)
 
@@ -90,7 +96,8 @@ def test_findings_are_coded_measured_and_repeatable(small_phantom):
         "Right",
         None,
     ]
-    assert all(s.review is None for s in first.segments)
+    arms_beside_the_trunk = {"Body": "cut off by the edge of the field of view"}
+    assert {s.label: s.review for s in first.segments if s.review} == arms_beside_the_trunk
     assert {m.segment for m in first.measurements} == {s.label for s in first.segments}
     assert len(first.measurements) == 6 + 3 * 19
 
@@ -155,12 +162,100 @@ def test_a_part_of_the_chest_shows_only_what_is_in_view(small_phantom, first, la
     assert (AIRWAY in masks) is airway
 
 
-@pytest.mark.parametrize(("half", "label"), [(slice(96, 192), "Left lung"), (slice(0, 96), "Right lung")])
-def test_half_a_patient_has_the_lung_of_that_side_and_a_doubt(small_phantom, half, label):
-    image = part_of(small_phantom.volume, slice(None), slice(None), half)
-    lungs = [s for s in ChestCTAnnotation().run(image, silent).segments if s.label in LUNGS]
-    assert [s.label for s in lungs] == [label]
-    assert lungs[0].review is not None
+@pytest.mark.parametrize(
+    ("columns", "whole", "cut"),
+    [(slice(75, 192), "Left lung", "Right"), (slice(0, 117), "Right lung", "Left")],
+)
+def test_one_side_of_a_patient_with_the_trachea_keeps_its_side_and_has_doubts(
+    small_phantom, columns, whole, cut
+):
+    image = part_of(small_phantom.volume, slice(None), slice(None), columns)
+    segments = {s.label: s for s in ChestCTAnnotation().run(image, silent).segments}
+    truth = small_phantom.truth[whole][:, :, columns]
+    assert dice(segments[whole].on_grid(image.voxels.shape), truth) > 0.93
+    assert "cut off" in segments[f"{cut} lung"].review
+    assert "cut off" in segments["Body"].review
+
+
+@pytest.mark.parametrize(
+    "columns", [slice(96, 192), slice(0, 96), slice(0, 75), slice(120, 192), slice(112, 180), slice(15, 82)]
+)
+def test_one_side_of_a_patient_without_the_trachea_is_refused(small_phantom, columns):
+    image = part_of(small_phantom.volume, slice(None), slice(None), columns)
+    with pytest.raises(Unsuitable, match="left and right cannot be told apart"):
+        ChestCTAnnotation().run(image, silent)
+
+
+@pytest.fixture(scope="module")
+def without_airway(lungdx, real_masks):
+    """The real chest with its trachea and main bronchi filled."""
+    filled = ndimage.binary_dilation(real_masks[AIRWAY], iterations=2)
+    return replace(lungdx, voxels=np.where(filled, np.float32(30), lungdx.voxels))
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 64), (40, 64), (48, 64), (52, 64), (0, 16), (20, 30)])
+@pytest.mark.parametrize("columns", [slice(None), slice(104, 384)])
+def test_without_a_trachea_shoulders_are_not_taken_for_the_spine(without_airway, first, last, columns):
+    image = part_of(without_airway, slice(first, last), slice(None), columns)
+    masks = masks_of(image)
+    left, right = (np.argwhere(masks[label]).mean(axis=0) for label in LUNGS)
+    middle = 244 - (columns.start or 0)
+    assert right[2] < middle < left[2]
+
+
+def test_the_tumour_of_a_real_chest_is_on_the_left(shared_data, lungdx, real_masks):
+    folder = shared_data / "ct-thorax-lungdx"
+    with (folder / "annotation_index.csv").open() as file:
+        boxes = [row for row in csv.DictReader(file) if row["sop_instance_uid"] in lungdx.sop_instance_uids]
+    assert len(boxes) == 9
+    for box in boxes:
+        number = lungdx.sop_instance_uids.index(box["sop_instance_uid"])
+        low, high = int(box["xmin"]), int(box["xmax"])
+        around = slice(low - 8, high + 8)
+        assert real_masks["Left lung"][number, :, around].sum() > 1000
+        assert not real_masks["Right lung"][number, :, around].any()
+
+
+@pytest.mark.parametrize(("white", "other"), [LUNGS, LUNGS[::-1]])
+def test_a_lung_without_air_is_left_out_and_the_other_keeps_its_side(lungdx, real_masks, white, other):
+    image = replace(lungdx, voxels=np.where(real_masks[white], np.float32(20), lungdx.voxels))
+    segments = {s.label: s for s in ChestCTAnnotation().run(image, silent).segments}
+    assert white not in segments
+    assert dice(segments[other].on_grid(image.voxels.shape), real_masks[other]) > 0.98
+    assert segments[other].review == "the other lung was not found"
+
+
+def test_air_in_the_pleura_is_a_doubt(lungdx, real_masks):
+    left = real_masks["Left lung"]
+    outer = left & (np.arange(left.shape[2]) > 360)
+    image = replace(lungdx, voxels=np.where(outer, np.float32(-1000), lungdx.voxels))
+    reviews = {s.label: s.review for s in ChestCTAnnotation().run(image, silent).segments}
+    assert "holds much gas" in reviews.pop("Left lung")
+    assert set(reviews.values()) == {None}
+
+
+def test_noise_changes_little_and_raises_no_doubt(lungdx, real_masks):
+    noise = np.random.default_rng(0).normal(0, 60, lungdx.voxels.shape).astype(np.float32)
+    segments = ChestCTAnnotation().run(replace(lungdx, voxels=lungdx.voxels + noise), silent).segments
+    assert all(s.review is None for s in segments)
+    for segment in segments:
+        agreement = dice(segment.on_grid(lungdx.voxels.shape), real_masks[segment.label])
+        assert agreement > (0.9 if segment.label == AIRWAY else 0.99)
+
+
+def test_a_header_that_exchanges_head_and_feet_is_found_out(lungdx):
+    with pytest.raises(Unsuitable, match="head and feet are exchanged"):
+        masks_of(replace(lungdx, voxels=np.ascontiguousarray(lungdx.voxels[::-1, :, ::-1])))
+
+
+def test_gas_in_the_bowel_is_not_the_trachea(lungdx, real_masks):
+    below = np.repeat(lungdx.voxels[:1], 40, axis=0)
+    rows, columns = np.indices(below.shape[1:])
+    below[5:35, np.hypot(rows - 250, columns - 260) < 18] = -1000
+    torso = axial(np.concatenate([below, lungdx.voxels]), spacing=lungdx.spacing_mm)
+    airway = masks_of(torso)[AIRWAY]
+    assert not airway[:40].any()
+    assert dice(airway[40:], real_masks[AIRWAY]) > 0.98
 
 
 def test_real_chest_gives_plausible_organs(lungdx):

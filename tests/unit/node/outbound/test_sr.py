@@ -40,6 +40,10 @@ def test_values_are_exact_and_derivations_are_kept() -> None:
     assert (second.value, second.derivation) == (wanted[1].value, MEAN)
 
 
+def test_the_doubt_about_a_segment_stands_with_its_measurements() -> None:
+    assert [group.comment for group in readback.groups(report())] == ["", "small"]
+
+
 @pytest.mark.parametrize("value", [0.0, -1e-12, 123456789012.345, 1 / 3, -2.5e300])
 def test_any_finite_value_is_kept(value: float) -> None:
     volume, _ = series()
