@@ -3,7 +3,8 @@
 #   deploy/demo.sh [--keep] [FOLDER]
 # FOLDER holds DICOM files; without it, a synthetic chest CT is made. --keep: all stays up until Ctrl-C.
 # Settings, with their defaults: AINODE_HTTP_PORT=8080 AINODE_DICOM_PORT=11112 ORTHANC_HTTP_PORT=8142
-# ORTHANC_DICOM_PORT=4342 AINODE_STATE=./state (emptied when this script made it before).
+# ORTHANC_DICOM_PORT=4342 AINODE_STATE=./state (in it, the folder demo
+# is made anew each time).
 set -euo pipefail
 
 refuse() {

@@ -89,7 +89,8 @@ def _configure_logging() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=logging.ERROR, format="%(name)s: %(message)s")
-    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    for library in ("pydicom", "pynetdicom"):  # what they say is said again, in one sentence
+        logging.getLogger(library).setLevel(logging.CRITICAL)
     pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
     warnings.simplefilter("ignore")
 

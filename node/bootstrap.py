@@ -1,6 +1,8 @@
 """The composition root: the only place that knows every room and wires them together."""
 
+import contextlib
 import ctypes
+import fcntl
 import os
 import signal
 import socket
@@ -8,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -73,6 +75,7 @@ class House:
     @cached_property
     def broker(self) -> "Celery":
         """Who wakes the workers."""
+        make_folder(self.settings.state)
         return tasks.application(self.settings)
 
     def wake(self, items: Sequence[Workitem]) -> None:
@@ -116,7 +119,11 @@ def make_folder(folder: Path) -> None:
 
 
 def listen(settings: Settings) -> None:
-    """The listening role, until SIGTERM or SIGINT."""
+    """The listening role, until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: the port is taken, or another listener works on the same state folder.
+    """
     house = build(settings)
     reception = Reception(
         settings,
@@ -126,7 +133,22 @@ def listen(settings: Settings) -> None:
         house.routes,
         wake=house.wake,
     )
-    reception.run(_stop_on_signals())
+    with _alone(settings.state):
+        reception.run(_stop_on_signals())
+
+
+@contextlib.contextmanager
+def _alone(state: Path) -> Iterator[None]:
+    """Hold the state folder against a second listener, which would take this one's files for leftovers."""
+    make_folder(state)
+    with (state / "listener.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigurationError(
+                f"another listener works on {state}; stop it, or set `state` or AINODE_STATE"
+            ) from None
+        yield
 
 
 def work(settings: Settings, queues: Sequence[str], device: str) -> None:

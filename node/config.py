@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node.errors import ConfigurationError
 
@@ -82,6 +83,9 @@ class Completion(Section):
     """When a study counts as complete."""
 
     quiet_seconds: float = Field(5.0, ge=0.1)
+    """After the last new instance, where every association was released."""
+    interrupted_seconds: float = Field(60.0, ge=0.1)
+    """The same where an association broke off, or the node was restarted: the sender may try again."""
 
 
 class Jobs(Section):
@@ -195,16 +199,27 @@ def load(path: Path | None = None) -> Settings:
     named = path or (Path(os.environ["AINODE_CONFIG"]) if os.environ.get("AINODE_CONFIG") else None)
     file = named or Path("node.toml")
     tables = _read(file) if named or file.exists() else {}
-    if "state" not in tables and os.environ.get("AINODE_STATE"):
+    if os.environ.get("AINODE_STATE"):
         tables["state"] = os.environ["AINODE_STATE"]
     try:
         return Settings(**tables)
+    except SettingsError as error:
+        raise ConfigurationError(f"the environment: {error}; lists and tables there are JSON") from None
     except ValidationError as error:
         lines = "; ".join(
-            f"{'.'.join(str(p) for p in e['loc']) or 'settings'}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
+            f"{'.'.join(str(p) for p in e['loc']) or 'settings'}: {_sentence(e)}" for e in error.errors()
         )
         raise ConfigurationError(f"{file if tables else 'the environment'}: {lines}") from None
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    match fault["type"]:
+        case "extra_forbidden":
+            return "there is no such setting"
+        case "string_pattern_mismatch":
+            return "an AE title has 1 to 16 characters, no backslash, and is not blank"
+        case _:
+            return fault["msg"].removeprefix("Value error, ")
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def demonstrate(given: Path | None, keep: bool) -> None:
     """
     places = places_from_environment()
     studies = _study_uids(given) if given else []
-    prepare(places.state)
+    prepare(places)
     say = _stopwatch()
     with running(places) as still_running:
         wait_for(f"{places.pacs}/system", "the test PACS", still_running)
@@ -66,7 +66,7 @@ def demonstrate(given: Path | None, keep: bool) -> None:
         say(f"sent to the test PACS: {folder}")
         items = watching.watch(places, studies, say, still_running)
         say("every result is in the test PACS")
-        for study in studies:
+        for study in dict.fromkeys(item["study_instance_uid"] for item in items):
             console.print(watching.series_table(places, study))
         if given is None:
             console.print(agreement.table(places, items, folder.parent))

@@ -13,7 +13,6 @@ PORTS = {
     "ORTHANC_HTTP_PORT": 8142,
     "ORTHANC_DICOM_PORT": 4342,
 }
-MARKER = "MADE-BY-DEMO"
 
 
 class DemonstrationFailed(Exception):
@@ -22,7 +21,7 @@ class DemonstrationFailed(Exception):
 
 @dataclass(frozen=True)
 class Places:
-    """Ports in the order of `PORTS`, and the folder of everything that is written."""
+    """Ports in the order of `PORTS`, and the folder of everything that is written, emptied at each start."""
 
     node_http: int
     node_dicom: int
@@ -40,6 +39,11 @@ class Places:
         """The test PACS."""
         return f"http://127.0.0.1:{self.pacs_http}"
 
+    @property
+    def settings(self) -> Path:
+        """The node's settings file."""
+        return self.state / "node.toml"
+
     def environment(self) -> dict[str, str]:
         """What the node and the test PACS are told."""
         destination = {
@@ -51,9 +55,10 @@ class Places:
         }
         ports = (self.node_http, self.node_dicom, self.pacs_http, self.pacs_dicom)
         return {
-            **os.environ,
+            **{name: value for name, value in os.environ.items() if not name.startswith("AINODE__")},
             **{name: str(port) for name, port in zip(PORTS, ports, strict=True)},
             "AINODE_STATE": str(self.state),
+            "AINODE_CONFIG": str(self.settings),
             "AINODE__HTTP__PORT": str(self.node_http),
             "AINODE__DICOM__PORT": str(self.node_dicom),
             "AINODE__DESTINATIONS": json.dumps([destination]),
@@ -77,7 +82,7 @@ def places_from_environment() -> Places:
         _require_free(port, name)
         ports[port] = name
     node_http, node_dicom, pacs_http, pacs_dicom = ports
-    state = Path(os.environ.get("AINODE_STATE") or "state").resolve()
+    state = Path(os.environ.get("AINODE_STATE") or "state").resolve() / "demo"
     return Places(node_http, node_dicom, pacs_http, pacs_dicom, state)
 
 
@@ -93,21 +98,17 @@ def _require_free(port: int, name: str) -> None:
             ) from None
 
 
-def prepare(state: Path) -> None:
-    """Make the state folder; one that a demonstration made is emptied, one with other data is used as it is.
+def prepare(places: Places) -> None:
+    """Make the demonstration's folder anew, with settings of its own: no node.toml of this machine counts.
 
     Raises:
         DemonstrationFailed: it cannot be made.
     """
     try:
-        if state.exists() and any(state.iterdir()) and not (state / MARKER).exists():
-            return
-        shutil.rmtree(state, ignore_errors=True)
-        state.mkdir(parents=True, exist_ok=True)
-        (state / MARKER).write_text(
-            "deploy/demo.sh empties this folder. Remove this file to keep the rest.\n"
-        )
+        shutil.rmtree(places.state, ignore_errors=True)
+        places.state.mkdir(parents=True, mode=0o700)
+        places.settings.write_text("# Made by deploy/demo.sh; what it sets stands in the environment.\n")
     except OSError as error:
         raise DemonstrationFailed(
-            f"the state folder {state} cannot be made: {error.strerror}; give another with AINODE_STATE"
+            f"the folder {places.state} cannot be made: {error.strerror}; give another with AINODE_STATE"
         ) from None

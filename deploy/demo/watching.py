@@ -22,11 +22,11 @@ def watch(
     """Say what the node does, until the results of every study are in the PACS.
 
     Returns:
-        The workitems, all COMPLETED.
+        The workitems that are COMPLETED, at least one.
 
     Raises:
-        DemonstrationFailed: no route matched, a workitem was canceled, a result is missing in the PACS,
-            or nothing happens any more.
+        DemonstrationFailed: no route matched, nothing was completed, a result is missing in the PACS, or
+            nothing happens any more.
     """
     said: set[str] = set()
     news = time.monotonic()
@@ -39,8 +39,9 @@ def watch(
             news = time.monotonic()
             say(line)
         if len(held) == len(studies) and _settled(held, items):
-            _require_results(places, held, items)
-            return items
+            completed = [item for item in items if item["state"] == "COMPLETED"]
+            _require_results(places, held, items, completed)
+            return completed
         time.sleep(POLL_SECONDS)
     raise DemonstrationFailed(f"nothing has changed for {PATIENCE_SECONDS} s; see the logs in {places.state}")
 
@@ -63,17 +64,22 @@ def _story(held: list[Json], items: list[Json]) -> list[str]:
     """A line for everything worth saying; the same state gives the same lines."""
     lines = []
     for study in held:
+        name = _name(study)
         if study["state"] == "RECEIVING":
-            lines.append("the PACS is sending to the node")
+            lines.append(f"{name}: the PACS is sending to the node")
         elif study["explanation"] is not None:
             lines.append(
-                f"study complete: {study['instances']} instances in {study['series']} series, "
+                f"{name}: complete, {study['instances']} instances in {study['series']} series, "
                 f"workitems: {study['routed']}"
             )
+            lines += [f"{name}: {reason}" for reason in study["explanation"] if not study["routed"]]
+    names = {study["study_instance_uid"]: _name(study) for study in held}
     for item in items:
-        line = f"{item['algorithm']}: {item['state'].lower()}"
+        line = f"{names[item['study_instance_uid']]}: {item['algorithm']} {item['state'].lower()}"
         if item["state"] == "IN PROGRESS":
             line += f", {item['stage']}"
+        if item["state"] == "CANCELED":
+            line += f": {item['message']}"
         if item["state"] == "COMPLETED":
             line += f" ({', '.join(f'{stage} {took:.1f} s' for stage, took in item['seconds'].items())})"
         lines.append(line)
@@ -89,14 +95,20 @@ def _settled(held: list[Json], items: list[Json]) -> bool:
     )
 
 
-def _require_results(places: Places, held: list[Json], items: list[Json]) -> None:
-    for item in items:
-        if item["state"] == "CANCELED":
-            raise DemonstrationFailed(f"{item['algorithm']} was canceled: {item['message']}")
+def _name(study: Json) -> str:
+    """A short name that is no patient's: modalities and description."""
+    description = study["attributes"].get("StudyDescription") or study["study_instance_uid"]
+    return f"{'/'.join(study['modalities'])} {description}"
+
+
+def _require_results(places: Places, held: list[Json], items: list[Json], completed: list[Json]) -> None:
+    if items and not completed:
+        reasons = "; ".join(f"{item['algorithm']} was canceled: {item['message']}" for item in items)
+        raise DemonstrationFailed(reasons)
     if not items:
         reasons = "; ".join(reason for study in held for reason in study["explanation"])
         raise DemonstrationFailed(f"no route matched: {reasons}")
-    for item in items:
+    for item in completed:
         study = item["study_instance_uid"]
         there = {_value(i, "00080018") for i in _get(f"{places.pacs}/dicom-web/studies/{study}/instances")}
         missing = [r["kind"] for r in item["results"] if r["sop_instance_uid"] not in there]

@@ -1,6 +1,7 @@
 """What the commands share: options, tables, progress bars and errors as one sentence."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,7 +22,7 @@ Config = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines instead of a table.")]
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 240)  # a pipe has no edge to fold at
 err = Console(stderr=True)
 
 
@@ -40,7 +41,7 @@ def show(title: str, rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         return
     table = Table(title=title, title_justify="left")
     for column in rows[0]:
-        table.add_column(column.replace("_", " "), overflow="fold")
+        table.add_column(column.replace("_", " "), overflow="fold", no_wrap=column == "uid")
     for row in rows:
         table.add_row(*(Text("" if value is None else str(value)) for value in row.values()))
     out.print(table)

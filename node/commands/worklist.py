@@ -92,7 +92,9 @@ def check_routes(file: Config = None) -> None:
             "route": route.name,
             "algorithm": route.algorithm,
             "priority": route.priority,
+            "off peak": route.off_peak or "",
             "destinations": ", ".join(route.destinations),
+            "when": "; ".join(f"{c.subject}: {c}" for c in route.when),
         }
         for route in house.routes.routes
     ]

@@ -37,7 +37,7 @@ from pynetdicom.presentation import VerificationPresentationContexts
 from pynetdicom.transport import ThreadedAssociationServer
 
 from node.config import Dicom
-from node.errors import ConfigurationError, Rejected, TooLarge
+from node.errors import ConfigurationError, NoSpace, Rejected, TooLarge
 from node.inbound.instances import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION_NAME,
@@ -72,7 +72,8 @@ class Listener:
         on_stored: called with what was stored and the association's key, before the sender is answered;
             it must not raise.
         on_association_end: called with the key once for each accepted association, after the last
-            `on_stored` of it, however it ended.
+            `on_stored` of it, however it ended, and with whether it was whole: released, and nothing was
+            refused for want of room.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Listener:
         settings: Dicom,
         spool: Spool,
         on_stored: Callable[[Stored, str], None],
-        on_association_end: Callable[[str], None],
+        on_association_end: Callable[[str, bool], None],
     ) -> None:
         self._settings = settings
         self._spool = spool
@@ -185,7 +186,8 @@ class Listener:
             released=association.is_released,
             **accepted.counts,
         )
-        self._on_association_end(accepted.key)
+        whole = association.is_released and not accepted.counts["no room"]
+        self._on_association_end(accepted.key, whole)
         self._watchers.discard(threading.current_thread())
 
     def _bound_memory(self, event: evt.Event) -> None:
@@ -214,11 +216,11 @@ class Listener:
                 calling_ae_title=accepted.calling_ae_title,
             )
         except Rejected as error:
-            accepted.counts["refused"] += 1
+            accepted.counts["no room" if isinstance(error, NoSpace) else "refused"] += 1
             log.warning("instance.refused", status=f"{error.status:#06x}", reason=str(error))
             return _answer(error.status, str(error))
         except OSError as error:
-            accepted.counts["refused"] += 1
+            accepted.counts["no room"] += 1
             log.exception("instance.refused", status=f"{_DISK_FAILS:#06x}", reason=str(error))
             return _answer(_DISK_FAILS, "the disk of the spool fails")
         accepted.counts[stored.outcome.name.lower()] += 1

@@ -65,7 +65,9 @@ class Reception:
 
     def __post_init__(self) -> None:
         self._spool = Spool(self.settings.spool, self.settings.dicom.max_instance_bytes)
-        self._completeness = Completeness(self.settings.completion.quiet_seconds)
+        self._completeness = Completeness(
+            self.settings.completion.quiet_seconds, self.settings.completion.interrupted_seconds
+        )
 
     def run(self, stop: threading.Event) -> None:
         """Receive until told to stop; nothing accepted is left behind.
@@ -100,6 +102,7 @@ class Reception:
 
     def _tick(self) -> None:
         try:
+            _ = self.routes.routes  # a changed file is taken, or refused, as soon as it is there
             self._unscheduled += self._completeness.due(time.monotonic())
             self._record()
             while self._unscheduled:
@@ -141,6 +144,7 @@ class Reception:
                 "quiet_seconds": round(complete.evidence.quiet_seconds, 3),
                 "instances": complete.evidence.instances,
                 "associations": complete.evidence.associations,
+                "interrupted": complete.evidence.interrupted,
             },
             explanation=explanation,
         )

@@ -195,7 +195,9 @@ def load(path: Path | None, algorithms: Collection[str], destinations: Collectio
     try:
         routes = _File.model_validate(tables, context=context).routes
     except ValidationError as error:
-        faults = {(_line(text, fault["loc"]), _sentence(fault)) for fault in error.errors()}
+        # A faulty route also counts as none, which is not worth saying beside its own fault.
+        told = [f for f in error.errors() if f["type"] != "too_short"] or error.errors()
+        faults = {(_line(text, fault["loc"]), _sentence(fault)) for fault in told}
     else:
         faults = {
             (_line(text, ("routes", index, "name")), f"there is another route {name!r}")

@@ -3,6 +3,7 @@
 Losing every message loses nothing: the sweep sends one again for each workitem that is due.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from pathlib import Path
 from celery import Celery
 from celery.exceptions import OperationalError as CeleryOperationalError
 from celery.signals import worker_ready
+from celery.worker import state
 from kombu.exceptions import OperationalError
 
 from node.config import Settings
@@ -78,7 +80,8 @@ def reach(app: Celery) -> str:
     try:
         with app.connection_for_write(connect_timeout=5) as connection:
             connection.ensure_connection(max_retries=1)
-            return str(connection.as_uri())
+            folder = connection.transport_options.get("data_folder_in")
+            return str(folder or connection.as_uri())
     except (OperationalError, OSError) as error:
         raise Transient(f"the broker is away: {error}; see broker.url") from error
 
@@ -89,12 +92,24 @@ def consume(app: Celery, queues: Iterable[str], name: str, perform: Callable[[st
     Celery would first wait for the workitem in hand; here it is interrupted by SystemExit, so that
     `perform` can hand it back and the node stops at once.
     """
-    app.task(perform, name=_TASK)
+    app.task(_interruptible(perform), name=_TASK)
     worker_ready.connect(_stop_on_signals, weak=False)
     arguments = ["--quiet", "worker", "--pool=solo", f"--queues={','.join(queues)}", f"--hostname={name}"]
     app.worker_main(
         [*arguments, "--loglevel=ERROR", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     )
+
+
+def _interruptible(perform: Callable[[str], None]) -> Callable[[str], None]:
+    """Celery cannot bear SystemExit within a task; it is told to stop after it."""
+
+    def task(uid: str) -> None:
+        try:
+            perform(uid)
+        except SystemExit:
+            state.should_stop = os.EX_OK
+
+    return task
 
 
 def _stop_on_signals(**_: object) -> None:

@@ -63,6 +63,7 @@ class WorkitemOut(BaseModel):
     message: str
     reason: dict[str, str] | None
     attempt: int
+    not_before: datetime
     created_at: datetime
     started_at: datetime | None
     ended_at: datetime | None

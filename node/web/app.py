@@ -1,13 +1,20 @@
 """The web application: pages, JSON, health and metrics, put together."""
 
+import socket
 from collections.abc import Iterator
+from http import HTTPStatus
+from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
+from node.config import LOOPBACK
 from node.errors import AINodeError, Permanent, Rejected
 from node.jobs.schema import DatabaseUnavailable
 from node.web import api, pages
@@ -16,7 +23,16 @@ from node.web.rooms import Rooms
 
 def create_app(rooms: Rooms) -> FastAPI:
     """The application for one node."""
-    app = FastAPI(title="AI Node", version=api.VERSION, docs_url="/api/docs", openapi_url="/api/openapi.json")
+    app = FastAPIOffline(  # the API page comes from this server alone
+        title="AI Node",
+        version=api.VERSION,
+        docs_url="/api/docs",
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        static_url="/api/static",
+    )
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
+    app.middleware("http")(_same_origin)
     app.state.rooms = rooms
     app.include_router(api.router)
     app.include_router(pages.router)
@@ -32,8 +48,15 @@ def create_app(rooms: Rooms) -> FastAPI:
 
     @app.get("/readyz", include_in_schema=False)
     def readyz() -> PlainTextResponse:
-        """The ledger answers."""
+        """The ledger answers, and the listener takes connections."""
         rooms.worklist.counts()
+        dicom = rooms.settings.dicom
+        try:
+            socket.create_connection((dicom.host, dicom.port), timeout=2).close()
+        except OSError:
+            return PlainTextResponse(
+                f"no listener on port {dicom.port} of {dicom.host}\n", HTTPStatus.SERVICE_UNAVAILABLE
+            )
         return PlainTextResponse("ready\n")
 
     @app.get("/metrics", include_in_schema=False)
@@ -60,6 +83,14 @@ class LedgerCollector(Collector):
             yield GaugeMetricFamily(
                 f"ainode_{name}", f"{name.replace('_', ' ').capitalize()} held", value=number
             )
+
+
+async def _same_origin(request: Request, answer: RequestResponseEndpoint) -> Response:
+    """Refuse what a page of another site makes a browser send; programs send no Origin."""
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+        return JSONResponse({"detail": f"requests from {origin} are not taken"}, HTTPStatus.FORBIDDEN)
+    return await answer(request)
 
 
 def _refuse(_request: Request, error: Exception) -> JSONResponse:

@@ -1,5 +1,6 @@
 """The pages that people see."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -20,4 +21,4 @@ def worklist(request: Request, rooms: Entered) -> HTMLResponse:
         (study, rooms.worklist.query(study_instance_uid=study.study_instance_uid))
         for study in rooms.index.studies()
     ]
-    return _templates.TemplateResponse(request, "worklist.html", {"listed": listed})
+    return _templates.TemplateResponse(request, "worklist.html", {"listed": listed, "now": datetime.now(UTC)})

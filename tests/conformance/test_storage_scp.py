@@ -71,7 +71,7 @@ def receive(tmp_path: Path) -> Iterator[Callable[..., Receiver]]:
             dicom,
             Spool(root, dicom.max_instance_bytes),
             lambda stored, key: receiver.stored.append((stored, key)),
-            receiver.ended.append,
+            lambda key, _whole: receiver.ended.append(key),
         )
         listener.start()
         listeners.append(listener)

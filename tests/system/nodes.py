@@ -58,6 +58,7 @@ class Node:
             "AINODE__HTTP__PORT": str(self.http_port),
             "AINODE__DICOM__PORT": str(self.dicom_port),
             "AINODE__COMPLETION__QUIET_SECONDS": "1",
+            "AINODE__COMPLETION__INTERRUPTED_SECONDS": "2",
             "AINODE__JOBS__BACKOFF_SECONDS": "0.5",
             "AINODE__JOBS__LEASE_SECONDS": "3",
             "AINODE__JOBS__SWEEP_SECONDS": "0.5",

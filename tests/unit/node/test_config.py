@@ -39,7 +39,7 @@ def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
 def test_the_state_folder_has_a_name_of_its_own_in_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("AINODE_STATE", "elsewhere")
     assert config.load().state == Path("elsewhere")
-    assert config.load(written(tmp_path, 'state = "here"\n')).state == Path("here")
+    assert config.load(written(tmp_path, 'state = "here"\n')).state == Path("elsewhere")
 
 
 def test_destinations_can_come_from_the_environment(monkeypatch):

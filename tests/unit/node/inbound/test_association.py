@@ -45,7 +45,7 @@ class Account:
     def stored(self, stored: Stored, key: str) -> None:
         self.told.append(("stored", key))
 
-    def ended(self, key: str) -> None:
+    def ended(self, key: str, _whole: bool) -> None:
         self.told.append(("ended", key))
 
 

@@ -57,7 +57,7 @@ def spooled(folder: Path, sound: bytes, damaged: bytes):
 def test_a_study_whose_header_cannot_be_decoded_stops_nobody_else(reception, index, tmp_path, sound, damaged):
     stored = spooled(tmp_path / "spool", sound, damaged)
     index.record([stored])
-    reception._schedule(CompleteStudy(stored.instance.study_instance_uid, Evidence(5.0, 1, 1, 0.0)))
+    reception._schedule(CompleteStudy(stored.instance.study_instance_uid, Evidence(5.0, 1, 1, 0.0, False)))
     assert index.study(stored.instance.study_instance_uid).state == "COMPLETE"
 
 

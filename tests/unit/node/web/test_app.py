@@ -1,11 +1,13 @@
+import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from algorithms import CATALOGUE
-from node.config import Jobs, Settings
+from node.config import Dicom, Jobs, Settings
 from node.jobs import schema
 from node.jobs.index import Index
 from node.jobs.outbox import Outbox
@@ -17,13 +19,20 @@ from tests.unit.node.jobs.arrivals import arrival, wanted
 
 
 @pytest.fixture
-def rooms(tmp_path: Path) -> Rooms:
+def listening() -> int:
+    """A port on which something listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def rooms(tmp_path: Path, listening: int) -> Rooms:
     engine = schema.connect(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     schema.migrate(engine)
     woken: list[Workitem] = []
     jobs = Jobs()
     yield Rooms(
-        Settings(state=tmp_path),
+        Settings(state=tmp_path, dicom=Dicom(port=listening)),
         CATALOGUE,
         Index(engine),
         Worklist(engine, jobs),
@@ -35,7 +44,7 @@ def rooms(tmp_path: Path) -> Rooms:
 
 @pytest.fixture
 def client(rooms: Rooms) -> TestClient:
-    with TestClient(create_app(rooms)) as client:
+    with TestClient(create_app(rooms), base_url="http://127.0.0.1:8080") as client:
         yield client
 
 
@@ -115,3 +124,31 @@ def test_a_ledger_that_is_away_is_answered_with_503(client, rooms, tmp_path):
     with rooms.index._engine.begin() as connection:
         schema.workitems.drop(connection)
     assert client.get("/readyz").status_code == 503
+
+
+def test_a_node_without_its_listener_is_not_ready(rooms):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        closed = server.getsockname()[1]
+    without = replace(rooms, settings=rooms.settings.model_copy(update={"dicom": Dicom(port=closed)}))
+    with TestClient(create_app(without), base_url="http://127.0.0.1:8080") as client:
+        answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert str(closed) in answer.text
+
+
+def test_other_names_of_this_machine_are_not_answered(client):
+    assert client.get("/api/studies", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_pages_of_other_sites_cannot_make_a_browser_act(client, scheduled):
+    uid = scheduled().uid
+    refused = client.post(f"/api/workitems/{uid}/cancel", headers={"Origin": "http://evil.example"})
+    assert refused.status_code == 403
+    own = client.post(f"/api/workitems/{uid}/cancel", headers={"Origin": "http://127.0.0.1:8080"})
+    assert own.status_code == 202
+
+
+def test_the_api_page_needs_no_other_host(client):
+    page = client.get("/api/docs").text
+    assert "https://" not in page
+    assert client.get("/api/static/swagger-ui-bundle.js").status_code == 200
