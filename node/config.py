@@ -7,7 +7,7 @@ import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -19,6 +19,9 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 AETitle = Annotated[
     str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x1f ][^\\\x00-\x1f]*$")
 ]
+
+MANUFACTURER: Final = "AI Node"
+"""How this program names itself in DICOM, and knows its own results again."""
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 

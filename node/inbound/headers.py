@@ -15,6 +15,7 @@ from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
+from node.config import MANUFACTURER
 from node.errors import TooLarge, Undecodable
 
 FILE_META = ("TransferSyntaxUID", "SendingApplicationEntityTitle")
@@ -189,7 +190,7 @@ def _names_this_node(data: bytes, contributing_equipment: _Element) -> bool:
         return data[item[tag].start : item[tag].stop].strip(b" \0") if tag in item else b""
 
     return any(
-        value(item, _MANUFACTURER) == b"AI Node"
+        value(item, _MANUFACTURER) == MANUFACTURER.encode()
         and any(
             (value(code, _CODE_VALUE), value(code, _CODE_SCHEME)) == (b"109102", b"DCM")
             for code in _items(data, item[_PURPOSE])

@@ -15,12 +15,12 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence as DicomSequence
 
+from node.config import MANUFACTURER
 from node.errors import ConfigurationError, IrregularGeometry, UnsuitableImage
 from node.inbound.volumes import UNDECODABLE, Orientation, geometry, outline
 
 Value = bool | int | float | str
 
-MANUFACTURER: Final = "AI Node"
 PROCESSING_EQUIPMENT: Final = ("109102", "DCM")
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 

@@ -22,9 +22,9 @@ from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.tag import Tag
 
 from algorithms.protocol import Code, Weights
+from node.config import MANUFACTURER
 from node.outbound.coding import concept
 
-MANUFACTURER: Final = "AI Node"
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 RESEARCH_USE_ONLY: Final = "Research use only, not for diagnosis"
 SERIES_NUMBERS: Final[Mapping[str, int]] = {"seg": 9001, "sr": 9002}

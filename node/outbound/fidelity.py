@@ -9,8 +9,9 @@ import numpy as np
 from pydicom import Dataset
 
 from algorithms.protocol import Findings, Measurement, Segment, Volume
+from node.config import MANUFACTURER
 from node.outbound import coding, readback
-from node.outbound.equipment import MANUFACTURER, EncodedObject, Kind, Provenance
+from node.outbound.equipment import EncodedObject, Kind, Provenance
 from node.outbound.seg import tracking_uid
 from node.outbound.sr import TITLE, procedure_reported
 

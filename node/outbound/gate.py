@@ -20,12 +20,12 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian
 
 from algorithms.protocol import Findings, Volume
+from node.config import MANUFACTURER
 from node.errors import Quarantined
 from node.outbound import coding
 from node.outbound.equipment import (
     INHERITED,
     INHERITED_SEQUENCES,
-    MANUFACTURER,
     PROCESSING_EQUIPMENT,
     EncodedObject,
     Kind,

@@ -17,10 +17,10 @@ from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from algorithms.protocol import Findings, Segment, Volume
+from node.config import MANUFACTURER
 from node.errors import IrregularGeometry, UnsuitableImage
 from node.outbound.coding import concept
 from node.outbound.equipment import (
-    MANUFACTURER,
     RESEARCH_USE_ONLY,
     SERIES_NUMBERS,
     Provenance,

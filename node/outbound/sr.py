@@ -29,9 +29,9 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian
 
 from algorithms.protocol import Code, Findings, Measurement, Segment
+from node.config import MANUFACTURER
 from node.outbound.coding import ANATOMICAL, concept
 from node.outbound.equipment import (
-    MANUFACTURER,
     RESEARCH_USE_ONLY,
     SERIES_NUMBERS,
     Provenance,
