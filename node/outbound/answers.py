@@ -17,8 +17,10 @@ TRY_AGAIN: Final = frozenset({401, 403, 404, 408, 425, 429})
 """HTTP answers that end when somebody mends an account, a proxy or an address; so does every 5xx."""
 
 
-def judge_status(status: int | None, name: str) -> None:
+def judge_status(status: int | None, name: str, comment: str = "") -> None:
     """Sort a storage status (PS3.4 Table B.2-1, PS3.7 Annex C); stored already is as good as stored.
+
+    `comment` is the peer's Error Comment (0000,0902), which says more than the status.
 
     Raises:
         Transient: no answer, or out of resources (0xA7xx).
@@ -28,9 +30,10 @@ def judge_status(status: int | None, name: str) -> None:
         raise Transient(f"{name} does not answer")
     if status in {_SUCCESS, _DUPLICATE, *_WARNINGS}:
         return
+    why = f"{spelled(status)}: {comment}" if comment else spelled(status)
     if status in _OUT_OF_RESOURCES:
-        raise Transient(f"{name} is out of resources ({spelled(status)})")
-    raise DestinationRefused(f"{name} refuses the instance with status {spelled(status)}")
+        raise Transient(f"{name} is out of resources ({why})")
+    raise DestinationRefused(f"{name} refuses the instance with status {why}")
 
 
 def stow_body(content: bytes) -> Dataset:

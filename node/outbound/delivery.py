@@ -387,4 +387,4 @@ def _c_store(association: Association, instance: Instance, name: str) -> None:
         sop_class = UID(instance.sop_class_uid).name
         syntax = UID(instance.transfer_syntax_uid).name
         raise DestinationRefused(f"{name} does not accept {sop_class} in {syntax}") from None
-    answers.judge_status(answer.get("Status"), name)
+    answers.judge_status(answer.get("Status"), name, answer.get("ErrorComment", ""))
