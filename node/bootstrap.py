@@ -201,6 +201,12 @@ def up(settings: Settings, arguments: Sequence[str]) -> None:
     commands = [[sys.executable, "-m", "node", *role, *arguments] for role in roles]
     stop = _stop_on_signals()
     children = {index: _start(command) for index, command in enumerate(commands)}
+    dicom = settings.dicom
+    log.info(
+        "the node starts",
+        worklist=f"http://{settings.http.host}:{settings.http.port}/",
+        dicom=f"{dicom.ae_title}@{dicom.host}:{dicom.port}",
+    )
     try:
         while not stop.wait(0.2):
             for index, child in children.items():
