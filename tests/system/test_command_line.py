@@ -72,7 +72,6 @@ def test_wrong_use_ends_with_a_sentence(
         ('[http]\nhost = "0.0.0.0"', "log-in"),
         ('[ledger]\nurl = "nonsense"', "ledger.url"),
         ('[[destinations]]\nname = "pacs"', "dicomweb_url"),
-        ('state = "/proc/nowhere"', "state folder"),
     ],
 )
 def test_a_wrong_configuration_is_named(node: Node, tmp_path: Path, text: str, said: str) -> None:
@@ -81,6 +80,19 @@ def test_a_wrong_configuration_is_named(node: Node, tmp_path: Path, text: str, s
     done = node.run("up", "--config", file, status=2)
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "doctor"])
+def test_a_state_folder_that_cannot_be_made_is_named(make_node: Callable[..., Node], command: str) -> None:
+    done = make_node(AINODE_STATE="/proc/nowhere").run(command, status=2 if command == "up" else 1)
+    assert "/proc/nowhere" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_listener_on_the_same_folder_is_refused(node: Node) -> None:
+    node.start()
+    other = Node(node.state)
+    assert "another listener works on" in other.run("listen", status=2).stderr
 
 
 def test_a_wrong_routes_file_is_named_with_its_line(node: Node, tmp_path: Path) -> None:
