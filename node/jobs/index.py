@@ -1,11 +1,23 @@
 """What the node holds: studies and instances, as the ledger knows them."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Engine,
+    Row,
+    Select,
+    Table,
+    and_,
+    func,
+    select,
+    update,
+)
 
 from node.inbound.instances import Outcome, Stored
 from node.jobs.schema import conflicts, insert_once, instances, reading, studies, workitems
@@ -111,8 +123,42 @@ class Index:
         return counts
 
     def _records(self, query: Select[Any]) -> list[StudyRecord]:
+        """Four queries, however many studies."""
         with self._queries.connect() as connection:
-            return [_record(connection, row._asdict()) for row in connection.execute(query).all()]
+            rows = [row._asdict() for row in connection.execute(query)]
+            uids = [row["study_instance_uid"] for row in rows]
+            series = _series(connection, uids)
+            in_conflict = _count_by_study(connection, conflicts, conflicts.c.study_instance_uid.in_(uids))
+            current = and_(workitems.c.study_instance_uid.in_(uids), workitems.c.superseded.is_(False))
+            routed = _count_by_study(connection, workitems, current)
+        return [
+            StudyRecord(
+                **row,
+                instances=sum(part.number for part in series[uid]),
+                series=len({part.series_instance_uid for part in series[uid]}),
+                modalities=tuple(sorted({part.modality for part in series[uid]})),
+                conflicts=in_conflict.get(uid, 0),
+                routed=routed.get(uid, 0),
+            )
+            for uid, row in zip(uids, rows, strict=True)
+        ]
+
+
+def _series(connection: Connection, uids: Sequence[str]) -> Mapping[str, list[Row[Any]]]:
+    """How many instances of each series and modality, by study."""
+    columns = (instances.c.study_instance_uid, instances.c.series_instance_uid, instances.c.modality)
+    held = select(*columns, func.count().label("number"))
+    held = held.where(instances.c.study_instance_uid.in_(uids)).group_by(*columns)
+    found = defaultdict(list)
+    for row in connection.execute(held):
+        found[row.study_instance_uid].append(row)
+    return found
+
+
+def _count_by_study(connection: Connection, table: Table, condition: ColumnElement[bool]) -> dict[str, int]:
+    study = table.c.study_instance_uid
+    counted = connection.execute(select(study, func.count()).where(condition).group_by(study))
+    return {uid: int(number) for uid, number in counted}
 
 
 def _insert_conflict(connection: Connection, stored: Stored) -> None:
@@ -166,25 +212,4 @@ def _reopen(connection: Connection, study_instance_uid: str, received_at: dateti
         update(studies)
         .where(this, studies.c.last_arrival_at < received_at)
         .values(last_arrival_at=received_at)
-    )
-
-
-def _record(connection: Connection, row: Mapping[str, Any]) -> StudyRecord:
-    uid = row["study_instance_uid"]
-    held = connection.execute(
-        select(instances.c.series_instance_uid, instances.c.modality, func.count().label("n"))
-        .where(instances.c.study_instance_uid == uid)
-        .group_by(instances.c.series_instance_uid, instances.c.modality)
-    ).all()
-    in_conflict = select(func.count()).where(conflicts.c.study_instance_uid == uid)
-    routed = select(func.count()).where(
-        workitems.c.study_instance_uid == uid, workitems.c.superseded.is_(False)
-    )
-    return StudyRecord(
-        **row,
-        instances=sum(r.n for r in held),
-        series=len({r.series_instance_uid for r in held}),
-        modalities=tuple(sorted({r.modality for r in held})),
-        conflicts=connection.scalar(in_conflict) or 0,
-        routed=connection.scalar(routed) or 0,
     )
