@@ -69,6 +69,9 @@ def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], prove
         content_description=RESEARCH_USE_ONLY,
         series_description=f"AI {provenance.algorithm} segmentation",
     )
+    segmentation.ContentCreatorName = (
+        None  # no person; type 2 (PS3.3 Table 10-12), and highdicom leaves it out
+    )
     _derive_dimension_uid(segmentation, provenance)
     stamp(segmentation, provenance, sources[0])
     return segmentation

@@ -92,3 +92,10 @@ def test_masks_are_not_changed_by_encoding() -> None:
     before = [segment.mask.copy() for segment in found.segments]
     seg.encode(found, volume, sources, provenance(volume))
     assert all(np.array_equal(b, s.mask) for b, s in zip(before, found.segments, strict=True))
+
+
+def test_the_content_creator_is_there_and_is_nobody() -> None:
+    volume, sources = series()
+    encoded = seg.encode(findings(volume), volume, sources, provenance(volume))
+    assert "ContentCreatorName" in encoded
+    assert not encoded.ContentCreatorName
