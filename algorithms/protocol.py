@@ -77,14 +77,6 @@ class Volume:
 
 
 @dataclass(frozen=True, eq=False)
-class Photograph:
-    """A colour photograph: uint8 pixels with axes (row, column, RGB)."""
-
-    pixels: npt.NDArray[np.uint8]
-    sop_instance_uid: str
-
-
-@dataclass(frozen=True, eq=False)
 class Segment:
     """One segmented structure, kept as the box that encloses it on the source grid.
 

@@ -78,7 +78,6 @@ class Geometry:
         spacing_mm: distance between neighbours along (slice, row, column).
         orientation: the plane of the slices.
         coverage_mm: extent along the slice normal: slices times spacing.
-        tilt_degrees: angle between the stack and the slice normal; 0 but for rounding.
     """
 
     order: tuple[int, ...]
@@ -86,7 +85,6 @@ class Geometry:
     spacing_mm: tuple[float, float, float]
     orientation: Orientation
     coverage_mm: float
-    tilt_degrees: float
 
 
 def outline(headers: Sequence[Dataset]) -> Outline:
@@ -142,7 +140,6 @@ def geometry(headers: Sequence[Dataset]) -> Geometry:
         spacing_mm=spacing,
         orientation=_orientation(normal),
         coverage_mm=len(headers) * spacing[0],
-        tilt_degrees=_tilt(step, normal),
     )
 
 
