@@ -5,11 +5,15 @@ Nothing heavy loads until an entry's `load` is called.
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from algorithms.protocol import Algorithm, CatalogueEntry
 
+if TYPE_CHECKING:
+    from algorithms.weights import Store
 
-def _chest_ct(options: dict[str, str], _device: str) -> Algorithm:
+
+def _chest_ct(options: dict[str, str], _device: str, _store: "Store") -> Algorithm:
     from algorithms.chest_ct.annotation import ChestCTAnnotation
 
     return ChestCTAnnotation.from_options(options)
@@ -29,6 +33,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 licence="Apache-2.0",
                 intended_use="Research use only. Not for diagnosis.",
                 load=_chest_ct,
+                needs=lambda _options: (),
             ),
         )
     }

@@ -6,12 +6,15 @@ millimetres, LPS: +x to the patient's left, +y to the back, +z to the head (PS3.
 No handedness is assumed: a series stacked from feet to head is left-handed in these axes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from algorithms.weights import Store
 
 Affine = npt.NDArray[np.float64]
 Voxels = npt.NDArray[np.float32]
@@ -166,13 +169,23 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Landmark:
-    """A named place: a point in patient LPS millimetres on the slice that shows it."""
+    """A named place: a point in patient LPS millimetres on the slice that shows it.
+
+    Attributes:
+        name: for people, such as "Th12".
+        code: the anatomic site.
+        position_mm: in patient LPS.
+        sop_instance_uid: the slice.
+        value: a score of the algorithm's own, if it has one.
+        modifier: which end or part of the site (SCT 106233006 Topographical modifier).
+    """
 
     name: str
     code: Code
     position_mm: tuple[float, float, float]
     sop_instance_uid: str
     value: float | None = None
+    modifier: Code | None = None
 
 
 @dataclass(frozen=True)
@@ -244,7 +257,9 @@ class CatalogueEntry:
 
     Attributes:
         load: imports the algorithm and builds it from its options (text values by name) for a device
-            ("cpu", "cuda:0"). Raises ValueError for an option it does not know.
+            ("cpu", "cuda:0"), with weights from a store. Raises ValueError for an option it does not
+            know, WeightsMissing and WeightsFaulty for weights that are not there or do not fit.
+        needs: names of the weights that it loads for these options.
     """
 
     name: str
@@ -255,5 +270,5 @@ class CatalogueEntry:
     outputs: tuple[str, ...]
     licence: str
     intended_use: str
-    load: Callable[[dict[str, str], str], Algorithm]
-    weights: Weights | None = None
+    load: Callable[[dict[str, str], str, "Store"], Algorithm]
+    needs: Callable[[Mapping[str, str]], tuple[str, ...]]

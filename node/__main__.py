@@ -14,7 +14,7 @@ import typer
 
 from node.commands import network, roles, science, worklist
 from node.commands.console import err
-from node.errors import AINodeError, ConfigurationError
+from node.errors import AINodeError, ConfigurationError, UnknownOption
 
 app = typer.Typer(
     name="ainode",
@@ -69,7 +69,7 @@ def _report(error: BaseException) -> int:
         context = getattr(error, "ctx", None)
         sentence = f"{sentence.rstrip('.')}; see `{context.command_path if context else 'ainode'} --help`"
     err.print(f"ainode: {sentence}", markup=False, highlight=False, soft_wrap=True)
-    return 2 if isinstance(error, typer.TyperException | ConfigurationError) else 1
+    return 2 if isinstance(error, typer.TyperException | ConfigurationError | UnknownOption) else 1
 
 
 def _configure_logging() -> None:

@@ -20,6 +20,7 @@ import structlog
 
 from algorithms import CATALOGUE
 from algorithms.protocol import CatalogueEntry
+from algorithms.weights import BUNDLED, Store
 from node.config import Settings
 from node.errors import ConfigurationError
 from node.jobs import schema, tasks
@@ -71,6 +72,11 @@ class House:
     def outbox(self) -> Outbox:
         """What was found."""
         return Outbox(self.engine, self.settings.jobs)
+
+    @cached_property
+    def store(self) -> Store:
+        """Weights: those added here, then those bundled with the program."""
+        return Store((self.settings.weights, BUNDLED))
 
     @cached_property
     def broker(self) -> "Celery":
@@ -155,7 +161,9 @@ def work(settings: Settings, queues: Sequence[str], device: str) -> None:
     """The working role, until SIGTERM or SIGINT."""
     house = build(settings)
     name = f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}"
-    worker = Worker(settings, house.catalogue, house.index, house.worklist, house.outbox, name, device)
+    worker = Worker(
+        settings, house.catalogue, house.store, house.index, house.worklist, house.outbox, name, device
+    )
     tasks.consume(house.broker, queues, name, worker.perform)
 
 

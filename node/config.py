@@ -185,6 +185,11 @@ class Settings(BaseSettings):
         return self.state / "quarantine"
 
     @cached_property
+    def weights(self) -> Path:
+        """Weights that were pulled or added."""
+        return self.state / "weights"
+
+    @cached_property
     def ledger_url(self) -> str:
         """SQLAlchemy URL of the ledger."""
         return self.ledger.url or f"sqlite:///{(self.state / 'ledger.sqlite').absolute()}"

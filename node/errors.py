@@ -10,6 +10,7 @@
     │   └── NoSpace              the spool's disk is full                   C-STORE 0xA700   HTTP 507
     ├── Transient            try again later; the workitem gets another attempt        HTTP 503
     ├── Permanent            a person must look; CANCELED with the coded `reason`      HTTP 422
+    │   ├── UnknownOption        the algorithm takes no such option, or not this value
     │   ├── UnsuitableImage      not what the algorithm is made for
     │   ├── IrregularGeometry    the slices form no regular volume
     │   ├── IncompleteInput      instances are missing from the spool
@@ -97,6 +98,10 @@ class Permanent(AINodeError):
 
     reason: ClassVar[Reason] = Reason("110513", "DCM", "Discontinued for unspecified reason")
     http_status: ClassVar[int] = 422
+
+
+class UnknownOption(Permanent):
+    """The algorithm takes no such option, or not with this value; exit code 2 on the command line."""
 
 
 class UnsuitableImage(Permanent):

@@ -96,7 +96,7 @@ def findings(volume: Volume) -> Findings:
 def provenance(volume: Volume) -> Provenance:
     """Of an algorithm with weights and an option."""
     weights = Weights("chest-bundled", "ab" * 32)
-    return Provenance("chest-ct-annotation", "1.2.3", weights, {"fast": "yes"}, volume.sop_instance_uids)
+    return Provenance("chest-ct-annotation", "1.2.3", (weights,), {"fast": "yes"}, volume.sop_instance_uids)
 
 
 def objects(

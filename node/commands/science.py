@@ -8,16 +8,16 @@ import typer
 
 from algorithms import CATALOGUE
 from algorithms.protocol import CatalogueEntry
+from algorithms.weights import BUNDLED, Store
 from node import config
 from node.commands.console import AsJson, Config, bar, dicom_files, say, show
 from node.commands.devices import Device, checked
 from node.commands.phantom import PHANTOMS, write_study
 from node.errors import AINodeError, ConfigurationError, UnsuitableImage
 from node.inbound import volumes
-from node.jobs.production import Faulty, Produced, Stopwatch, produce
+from node.jobs.production import Faulty, Produced, Stopwatch, produce, provenance_of
 from node.jobs.series import Series, study_of
 from node.outbound import document
-from node.outbound.equipment import Provenance
 
 algorithms = typer.Typer(help="The algorithms that this node knows.", invoke_without_command=True)
 
@@ -34,17 +34,23 @@ def run(
     nifti: Annotated[bool, typer.Option("--nifti", help="Write segments.nii.gz too.")] = False,
 ) -> None:
     """Run one algorithm on DICOM files and write DICOM results and findings.json."""
-    config.load(file)
+    store = Store((config.load(file).weights, BUNDLED))
     entry = _entry(algorithm)
     device = checked(device)
-    options = _options(entry, option or [], device)
+    options = _options(option or [])
     series = _series(dicom_files(inputs), entry)
-    provenance = Provenance(entry.name, entry.version, entry.weights, options, series.sop_instance_uids)
+    provenance = provenance_of(entry, options, series.sop_instance_uids, store)
     _make(folder)
     try:
         with bar(algorithm) as progress:
             produced = produce(
-                entry, series.paths, provenance, device=device, progress=progress, watch=Stopwatch()
+                entry,
+                series.paths,
+                provenance,
+                store=store,
+                device=device,
+                progress=progress,
+                watch=Stopwatch(),
             )
     except Faulty as verdict:
         verdict.save(folder / "quarantine")
@@ -94,7 +100,7 @@ def show_algorithm(name: str, as_json: AsJson = False) -> None:
         "input": entry.input,
         "modalities": ", ".join(sorted(entry.modalities)),
         "outputs": ", ".join(entry.outputs),
-        "weights": entry.weights.name if entry.weights else "none needed",
+        "weights": ", ".join(entry.needs({})) or "none needed",
         "licence": entry.licence,
         "intended use": entry.intended_use,
     }
@@ -110,16 +116,11 @@ def _entry(name: str) -> CatalogueEntry:
     return CATALOGUE[name]
 
 
-def _options(entry: CatalogueEntry, texts: list[str], device: str) -> dict[str, str]:
+def _options(texts: list[str]) -> dict[str, str]:
     wrong = [text for text in texts if "=" not in text]
     if wrong:
         raise ConfigurationError(f"option {wrong[0]!r} is not of the form key=value")
-    options = dict(text.split("=", 1) for text in texts)
-    try:
-        entry.load(dict(options), device)
-    except ValueError as error:
-        raise ConfigurationError(str(error)) from None
-    return options
+    return dict(text.split("=", 1) for text in texts)
 
 
 def _series(files: list[Path], entry: CatalogueEntry) -> Series:

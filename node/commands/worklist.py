@@ -56,7 +56,7 @@ def show_workitem(uid: Uid, file: Config = None, as_json: AsJson = False) -> Non
     item = house.worklist.get(uid)
     facts = asdict(item) | {
         "sop_instance_uids": len(item.sop_instance_uids),
-        "results": [f"{r.kind} {r.path}" for r in house.outbox.results(item.run_uid)],
+        "results": [f"{r.role} {r.path}" for r in house.outbox.results(item.run_uid)],
         "deliveries": [f"{d.destination} {d.state} {d.error}".strip() for d in house.outbox.deliveries(uid)],
     }
     rows = [facts] if as_json else [{"": key, " ": value} for key, value in facts.items()]

@@ -13,7 +13,7 @@ from node.errors import LeaseLost
 from node.jobs.schema import deliveries, insert_once, reading, results, workitems
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import backoff, held
-from node.outbound.equipment import EncodedObject
+from node.outbound.equipment import ROLES, EncodedObject, Role, kind_of
 
 PENDING = "PENDING"
 CONFIRMED = "CONFIRMED"
@@ -29,10 +29,15 @@ class Result:
     study_instance_uid: str
     series_instance_uid: str
     sop_class_uid: str
-    kind: str
+    role: Role
     path: str
     sha256: str
     created_at: datetime
+
+    @property
+    def kind(self) -> str:
+        """The kind of object, as the contract names it."""
+        return kind_of(self.role)
 
     @classmethod
     def of(cls, encoded: EncodedObject, run_uid: str) -> Self:
@@ -43,7 +48,7 @@ class Result:
             encoded.study_instance_uid,
             encoded.series_instance_uid,
             encoded.sop_class_uid,
-            encoded.kind,
+            encoded.role,
             path=f"{run_uid}/{encoded.file}",
             sha256=hashlib.sha256(encoded.content).hexdigest(),
             created_at=datetime.now(UTC),
@@ -94,9 +99,10 @@ class Outbox:
 
     def results(self, run_uid: str | None) -> list[Result]:
         """The stored objects of a run, in the order they are to be sent: what is referred to first."""
-        query = select(results).where(results.c.run_uid == run_uid).order_by(results.c.kind)
+        query = select(results).where(results.c.run_uid == run_uid)
         with self._queries.connect() as connection:
-            return [Result(**row._asdict()) for row in connection.execute(query)]
+            found = [Result(**row._asdict()) for row in connection.execute(query)]
+        return sorted(found, key=lambda result: ROLES.index(result.role))
 
     def deliveries(self, uid: str) -> list[Delivery]:
         """The deliveries of a workitem, one for each destination."""

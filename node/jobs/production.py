@@ -11,8 +11,10 @@ from pathlib import Path
 from pydicom import Dataset
 
 from algorithms.protocol import Algorithm, CatalogueEntry, Findings, Progress, Unsuitable, Volume
-from node.errors import Permanent, Quarantined, UnsuitableImage
+from algorithms.weights import Store, WeightsFaulty, WeightsMissing
+from node.errors import Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
 from node.inbound import volumes
+from node.jobs.order import Order
 from node.outbound import document, gate, seg, sr
 from node.outbound.equipment import EncodedObject, Provenance, encoded
 
@@ -70,6 +72,7 @@ def produce(
     paths: Sequence[Path],
     provenance: Provenance,
     *,
+    store: Store,
     device: str,
     progress: Progress,
     watch: Stopwatch,
@@ -79,16 +82,18 @@ def produce(
     Raises:
         UnsuitableImage: the image is not what the algorithm is made for.
         IrregularGeometry: the slices form no regular volume.
-        Permanent: the algorithm does not take these options.
+        UnknownOption: the algorithm does not take these options.
+        ResourceInadequate: weights are missing, or were changed.
         Faulty: the gate found a fault in an object.
         CancelRequested: `progress` was told to stop.
     """
+    _order, options = _read_order(provenance)
     progress(0.0, "read")
     with watch.stage("read"):
         volume, sources = volumes.read(paths, _within(progress, 0.0, 0.1))
     with watch.stage("run"):
         try:
-            findings = _load(entry, provenance, device).run(volume, _within(progress, 0.1, 0.8))
+            findings = _load(entry, options, device, store).run(volume, _within(progress, 0.1, 0.8))
         except Unsuitable as verdict:
             raise UnsuitableImage(str(verdict)) from None
     progress(0.8, "encode")
@@ -109,11 +114,39 @@ def _within(progress: Progress, start: float, end: float) -> Progress:
     return lambda fraction, stage: progress(start + fraction * (end - start), stage)
 
 
-def _load(entry: CatalogueEntry, provenance: Provenance, device: str) -> Algorithm:
+def _read_order(provenance: Provenance) -> tuple[Order, dict[str, str]]:
     try:
-        return entry.load(dict(provenance.options), device)
+        return Order.of(provenance.options)
     except ValueError as error:
-        raise Permanent(str(error)) from None
+        raise UnknownOption(str(error)) from None
+
+
+def _load(entry: CatalogueEntry, options: dict[str, str], device: str, store: Store) -> Algorithm:
+    try:
+        return entry.load(options, device, store)
+    except ValueError as error:
+        raise UnknownOption(str(error)) from None
+    except (WeightsMissing, WeightsFaulty) as error:
+        raise ResourceInadequate(str(error)) from None
+
+
+def provenance_of(
+    entry: CatalogueEntry, options: Mapping[str, str], sop_instance_uids: Sequence[str], store: Store
+) -> Provenance:
+    """What a run will depend on, the digests of its weights included.
+
+    Raises:
+        ResourceInadequate: weights are missing, or their description cannot be read.
+        UnknownOption: an order that cannot be filled.
+    """
+    try:
+        _, own = Order.of(options)
+        weights = tuple(store.get(name).weights for name in entry.needs(own))
+    except ValueError as error:
+        raise UnknownOption(str(error)) from None
+    except (WeightsMissing, WeightsFaulty) as error:
+        raise ResourceInadequate(str(error)) from None
+    return Provenance(entry.name, entry.version, weights, options, tuple(sop_instance_uids))
 
 
 def _encode(

@@ -165,7 +165,7 @@ results = Table(
     Column("study_instance_uid", UID, nullable=False, index=True),
     Column("series_instance_uid", UID, nullable=False),
     Column("sop_class_uid", UID, nullable=False),
-    Column("kind", String(16), nullable=False),
+    Column("role", String(16), nullable=False),
     Column("path", String(255), nullable=False),
     Column("sha256", String(64), nullable=False),
     Column("created_at", UtcDateTime, nullable=False),

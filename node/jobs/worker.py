@@ -13,6 +13,7 @@ from typing import Self
 import structlog
 
 from algorithms.protocol import CatalogueEntry
+from algorithms.weights import Store
 from node.config import Settings
 from node.errors import (
     CancelRequested,
@@ -25,12 +26,11 @@ from node.errors import (
 )
 from node.jobs.index import Index
 from node.jobs.outbox import CONFIRMED, PENDING, REFUSED, Delivery, Outbox, Result
-from node.jobs.production import Faulty, Stopwatch, produce
+from node.jobs.production import Faulty, Stopwatch, produce, provenance_of
 from node.jobs.schema import DatabaseUnavailable
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
 from node.outbound import delivery
-from node.outbound.equipment import Provenance
 
 log = structlog.get_logger()
 
@@ -43,6 +43,7 @@ class Worker:
 
     settings: Settings
     catalogue: Mapping[str, CatalogueEntry]
+    store: Store
     index: Index
     worklist: Worklist
     outbox: Outbox
@@ -86,9 +87,7 @@ class Worker:
         entry = self.catalogue.get(item.algorithm)
         if entry is None or entry.version != item.version:
             raise ResourceInadequate(f"{item.algorithm} {item.version} is not installed on {self.name}")
-        provenance = Provenance(
-            entry.name, entry.version, entry.weights, item.options, tuple(item.sop_instance_uids)
-        )
+        provenance = provenance_of(entry, item.options, item.sop_instance_uids, self.store)
         waited = (datetime.now(UTC) - item.created_at).total_seconds()
         watch = Stopwatch({"wait": round(waited, 3)})
         stored = self.outbox.results(provenance.run_uid)
@@ -104,6 +103,7 @@ class Worker:
                     entry,
                     [self.settings.spool / path for path in paths],
                     provenance,
+                    store=self.store,
                     device=self.device,
                     progress=lease.progress,
                     watch=watch,

@@ -8,7 +8,7 @@ import nibabel
 import numpy as np
 from pydicom import Dataset
 
-from algorithms.protocol import Code, Findings, Landmark, Measurement, Region, Score, Segment, Volume
+from algorithms.protocol import Code, Findings, Landmark, Measurement, Region, Score, Segment, Volume, Weights
 from node.outbound.equipment import EncodedObject, Provenance
 
 
@@ -26,11 +26,7 @@ def of(
         "algorithm": {
             "name": provenance.algorithm,
             "version": provenance.version,
-            "weights": provenance.weights
-            and {
-                "name": provenance.weights.name,
-                "sha256": provenance.weights.sha256,
-            },
+            "weights": _weights(provenance.weights),
         },
         "source": {
             "StudyInstanceUID": str(sources[0].StudyInstanceUID),
@@ -67,6 +63,13 @@ def write_nifti(findings: Findings, volume: Volume, path: Path) -> None:
     column_row_slice = volume.affine_mm[:, [2, 1, 0, 3]]
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ column_row_slice
     nibabel.save(nibabel.Nifti1Image(labels.transpose(2, 1, 0), affine), path)
+
+
+def _weights(weights: Sequence[Weights]) -> dict[str, str] | None:
+    """Name and digest; of several weights both are lists in the same order, separated by commas."""
+    if not weights:
+        return None
+    return {"name": ", ".join(w.name for w in weights), "sha256": ", ".join(w.sha256 for w in weights)}
 
 
 def _segment(number: int, segment: Segment, volume: Volume) -> dict[str, Any]:

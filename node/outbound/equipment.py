@@ -11,7 +11,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from functools import cached_property
 from io import BytesIO
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from pydicom import Dataset
 from pydicom.charset import convert_encodings, default_encoding
@@ -27,9 +27,12 @@ from node.outbound.coding import concept
 
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 RESEARCH_USE_ONLY: Final = "Research use only, not for diagnosis"
-SERIES_NUMBERS: Final[Mapping[str, int]] = {"seg": 9001, "sr": 9002}
 
-Kind = Literal["seg", "sr"]
+Role = Literal["seg", "sr", "regions", "landmarks", "rtstruct"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+"""What an object is for, in the order of sending: what is referred to comes first."""
+
+SERIES_NUMBERS: Final[Mapping[Role, int]] = {role: 9001 + n for n, role in enumerate(ROLES)}
 
 INHERITED: Final = (
     "SpecificCharacterSet",
@@ -98,14 +101,14 @@ class Provenance:
     Attributes:
         algorithm: name in the catalogue.
         version: of the algorithm.
-        weights: the weights it ran with, if it has any.
+        weights: all that it ran with.
         options: text values by name.
         source_sop_instance_uids: the input, in any order.
     """
 
     algorithm: str
     version: str
-    weights: Weights | None
+    weights: tuple[Weights, ...]
     options: Mapping[str, str]
     source_sop_instance_uids: tuple[str, ...]
 
@@ -115,7 +118,7 @@ class Provenance:
             sorted(self.source_sop_instance_uids),
             self.algorithm,
             self.version,
-            self._digest,
+            self._digests,
             sorted(self.options.items()),
             role,
         )
@@ -128,7 +131,7 @@ class Provenance:
     @cached_property
     def device_uid(self) -> str:
         """Device UID (0018,1002): another one for each change of the model (IHE AIR 6.5.3.1)."""
-        return _derived_uid("device", self.algorithm, self.version, self._digest)
+        return _derived_uid("device", self.algorithm, self.version, self._digests)
 
     @property
     def device_serial_number(self) -> str:
@@ -138,21 +141,19 @@ class Provenance:
     @cached_property
     def parameters(self) -> dict[str, str]:
         """Algorithm parameters by name: options, weights and intended use."""
-        weights = (
-            {"weights": self.weights.name, "weights SHA-256": self.weights.sha256} if self.weights else {}
-        )
+        weights = {f"weights {w.name} SHA-256": w.sha256 for w in self.weights}
         return {**dict(sorted(self.options.items())), **weights, "intended use": RESEARCH_USE_ONLY}
 
     @property
-    def _digest(self) -> str | None:
-        return self.weights.sha256 if self.weights else None
+    def _digests(self) -> list[str]:
+        return [w.sha256 for w in self.weights]
 
 
 @dataclass(frozen=True)
 class EncodedObject:
     """A result as the Part 10 bytes that are stored and sent."""
 
-    kind: Kind
+    role: Role
     study_instance_uid: str
     series_instance_uid: str
     sop_class_uid: str
@@ -162,15 +163,25 @@ class EncodedObject:
     @property
     def file(self) -> str:
         """Name of its file within the folder of the run."""
-        return f"{self.kind}.dcm"
+        return f"{self.role}.dcm"
+
+    @property
+    def kind(self) -> str:
+        """The kind of object."""
+        return kind_of(self.role)
 
 
-def encoded(kind: Kind, dataset: Dataset) -> EncodedObject:
+def kind_of(role: Role) -> str:
+    """The kind of object, as `findings.json` names it: regions and landmarks are SRs too."""
+    return "sr" if role in {"regions", "landmarks"} else role
+
+
+def encoded(role: Role, dataset: Dataset) -> EncodedObject:
     """A dataset with file meta information as the bytes that are stored and sent."""
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return EncodedObject(
-        kind,
+        role,
         str(dataset.StudyInstanceUID),
         str(dataset.SeriesInstanceUID),
         str(dataset.SOPClassUID),
@@ -236,8 +247,7 @@ def _derived_uid(*parts: object) -> str:
 
 
 def _processing_equipment(dataset: Dataset, provenance: Provenance) -> Dataset:
-    weights = provenance.weights
-    made_with = f"weights {weights.name} SHA-256 {weights.sha256}; " if weights else ""
+    made_with = "".join(f"weights {w.name} SHA-256 {w.sha256}; " for w in provenance.weights)
     equipment = Dataset()
     equipment.PurposeOfReferenceCodeSequence = [concept(PROCESSING_EQUIPMENT)]
     equipment.Manufacturer = MANUFACTURER

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from algorithms.protocol import Findings, Measurement, Segment, Volume
 from node.config import MANUFACTURER
 from node.outbound import coding, readback
-from node.outbound.equipment import EncodedObject, Kind, Provenance
+from node.outbound.equipment import EncodedObject, Provenance, Role
 from node.outbound.seg import tracking_uid
 from node.outbound.sr import TITLE, procedure_reported
 
@@ -173,7 +173,7 @@ def _group_faults(
             yield f"{measurement.name} has a unit that is not of UCUM"
 
 
-FIDELITY: Final[Mapping[Kind, tuple[Check, ...]]] = {
+FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
     "seg": (_source_series, _segments, _voxels, _planes),
     "sr": (_report, _measurements),
 }

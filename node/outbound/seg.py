@@ -1,24 +1,29 @@
 """Segments as a DICOM Segmentation (PS3.3 A.51): BINARY, Explicit VR Little Endian, one per series.
 
 Masks are on the source grid, so a frame takes position and orientation of the slice it lies on.
-Nothing is resampled, and only slices that hold a segment become frames.
+Nothing is resampled, and only slices that hold a segment become frames. highdicom writes the header,
+`frames` all that grows with the number of segments and slices: whole, highdicom takes some 14 bytes
+for each voxel of each segment's grid and several times as long (`benchmarks/seg.py`).
 """
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 from highdicom import AlgorithmIdentificationSequence
 from highdicom.color import CIELabColor
 from highdicom.seg import Segmentation, SegmentDescription
 from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from pydicom.dataelem import RawDataElement
 from pydicom.sr.codedict import codes
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRLittleEndian
 from pydicom.valuerep import DSfloat
 
 from algorithms.protocol import Findings, Segment, Volume
 from node.config import MANUFACTURER
 from node.errors import IrregularGeometry, UnsuitableImage
+from node.outbound import frames
 from node.outbound.coding import concept
 from node.outbound.equipment import (
     RESEARCH_USE_ONLY,
@@ -48,31 +53,13 @@ def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], prove
         raise ValueError("there is no segment to encode")
     _refuse_nameless(sources)
     _refuse_misplaced(volume, sources)
-    segmentation = Segmentation(
-        source_images=[_slice(source, volume) for source in sources],
-        pixel_array=_planes(findings.segments, volume.voxels.shape),
-        segmentation_type="BINARY",
-        segment_descriptions=[
-            _describe(number, segment, provenance)
-            for number, segment in enumerate(findings.segments, start=1)
-        ],
-        series_instance_uid=provenance.uid("seg/series"),
-        series_number=SERIES_NUMBERS["seg"],
-        sop_instance_uid=provenance.uid("seg/instance"),
-        instance_number=1,
-        manufacturer=MANUFACTURER,
-        manufacturer_model_name=provenance.algorithm,
-        software_versions=provenance.version,
-        device_serial_number=provenance.device_serial_number,
-        transfer_syntax_uid=ExplicitVRLittleEndian,
-        content_label="RESEARCH",
-        content_description=RESEARCH_USE_ONLY,
-        series_description=f"AI {provenance.algorithm} segmentation",
-    )
-    segmentation.ContentCreatorName = (
-        None  # no person; type 2 (PS3.3 Table 10-12), and highdicom leaves it out
-    )
-    _derive_dimension_uid(segmentation, provenance)
+    segmentation = _header(volume, sources, findings.segments[0], provenance)
+    segmentation.SegmentSequence = [
+        _describe(number, segment, provenance) for number, segment in enumerate(findings.segments, start=1)
+    ]
+    segmentation.SegmentsOverlap = "YES" if frames.overlap(findings.segments, volume.voxels.shape) else "NO"
+    _refer(segmentation, sources)
+    _fill(segmentation, findings.segments, sources)
     stamp(segmentation, provenance, sources[0])
     return segmentation
 
@@ -105,12 +92,59 @@ def _refuse_misplaced(volume: Volume, sources: Sequence[Dataset]) -> None:
             raise IrregularGeometry(f"slice {number + 1} does not lie where the volume's affine puts it")
 
 
-def _planes(segments: Sequence[Segment], shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """All masks on the source grid, axes (slice, row, column, segment)."""
-    masks = np.zeros((len(segments), *shape), dtype=np.uint8)
-    for plane, segment in zip(masks, segments, strict=True):
-        plane[segment.box] = segment.mask
-    return np.moveaxis(masks, 0, -1)
+def _header(
+    volume: Volume, sources: Sequence[Dataset], segment: Segment, provenance: Provenance
+) -> Segmentation:
+    """All that does not grow with the segments, as highdicom writes it for a single voxel."""
+    voxel = np.zeros((1, *volume.voxels.shape[1:]), dtype=np.uint8)
+    voxel[0, 0, 0] = 1
+    header = Segmentation(
+        source_images=[_slice(sources[0], volume)],
+        pixel_array=voxel,
+        segmentation_type="BINARY",
+        segment_descriptions=[_describe(1, segment, provenance)],
+        series_instance_uid=provenance.uid("seg/series"),
+        series_number=SERIES_NUMBERS["seg"],
+        sop_instance_uid=provenance.uid("seg/instance"),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=provenance.algorithm,
+        software_versions=provenance.version,
+        device_serial_number=provenance.device_serial_number,
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        content_label="RESEARCH",
+        content_description=RESEARCH_USE_ONLY,
+        series_description=f"AI {provenance.algorithm} segmentation",
+    )
+    # No person; type 2 (PS3.3 Table 10-12), and highdicom leaves it out.
+    header.ContentCreatorName = None
+    _derive_dimension_uid(header, provenance)
+    return header
+
+
+def _refer(segmentation: Dataset, sources: Sequence[Dataset]) -> None:
+    """Name every source image and their one series (PS3.3 C.12.1.1.1, and OHIF needs it)."""
+    images = []
+    for source in sources:
+        image = Dataset()
+        image.ReferencedSOPClassUID = source.SOPClassUID
+        image.ReferencedSOPInstanceUID = source.SOPInstanceUID
+        images.append(image)
+    series = Dataset()
+    series.SeriesInstanceUID = sources[0].SeriesInstanceUID
+    series.ReferencedInstanceSequence = images
+    segmentation.ReferencedSeriesSequence = [series]
+    segmentation.SourceImageSequence = images
+
+
+def _fill(segmentation: Dataset, segments: Sequence[Segment], sources: Sequence[Dataset]) -> None:
+    """Put the frames in place of the single one of the header."""
+    places = frames.places(segments)
+    groups = frames.functional_groups(places, sources)
+    tag = Tag(tag_for_keyword("PerFrameFunctionalGroupsSequence") or 0)
+    segmentation[tag] = RawDataElement(tag, "SQ", len(groups), groups, 0, False, True)
+    segmentation.NumberOfFrames = len(places)
+    segmentation.PixelData = frames.packed_bits(segments, places, segmentation.Rows, segmentation.Columns)
 
 
 def _slice(source: Dataset, volume: Volume) -> Dataset:

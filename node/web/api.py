@@ -32,6 +32,7 @@ class ResultOut(BaseModel):
     sop_class_uid: str
     series_instance_uid: str
     kind: str
+    role: str
 
 
 class DeliveryOut(BaseModel):
@@ -149,7 +150,9 @@ def _workitem(rooms: Rooms, item: Workitem) -> WorkitemOut:
     return WorkitemOut.model_validate(
         {
             **asdict(item),
-            "results": [asdict(result) for result in rooms.outbox.results(item.run_uid)],
+            "results": [
+                {**asdict(result), "kind": result.kind} for result in rooms.outbox.results(item.run_uid)
+            ],
             "deliveries": [asdict(delivery) for delivery in rooms.outbox.deliveries(item.uid)],
         }
     )

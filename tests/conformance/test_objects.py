@@ -418,7 +418,7 @@ def test_the_gate_stops(kind: int, fault: Fault, reason: str) -> None:
     results = objects(found, volume, sources, made_by)
     dataset = dcmread(BytesIO(results[kind].content))
     fault(dataset)
-    results[kind] = equipment.encoded(results[kind].kind, dataset)
+    results[kind] = equipment.encoded(results[kind].role, dataset)
     with pytest.raises(Quarantined, match=reason):
         gate.prove(results, found, volume, sources, made_by)
 
@@ -431,7 +431,7 @@ def test_the_gate_tells_every_reason_of_every_object() -> None:
         dataset = dcmread(BytesIO(results[number].content))
         fault(dataset)
         take_another_patient(dataset)
-        results[number] = equipment.encoded(results[number].kind, dataset)
+        results[number] = equipment.encoded(results[number].role, dataset)
     with pytest.raises(Quarantined) as verdict:
         gate.prove(results, found, volume, sources, made_by)
     reasons = str(verdict.value).split("; ")

@@ -43,6 +43,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         (["run", "chest-ct-annotation", "{tmp}/nowhere", "--out", "{tmp}"], 2, "there is no file or folder"),
         (["run", "chest-ct-annotation", "{tmp}", "--out", "{tmp}"], 2, "holds no DICOM file"),
         (["run", "chest-ct-annotation", "{tmp}", "--out", "{tmp}", "--option", "x"], 2, "key=value"),
+        (["run", "chest-ct-annotation", "{ct}", "--out", "{tmp}", "--option", "x=1"], 2, "no option 'x'"),
+        (["run", "chest-ct-annotation", "{ct}", "--out", "{tmp}", "--option", "radiomics=x"], 2, "no 'x'"),
         (["phantom", "unicorn", "{tmp}"], 2, "there is no phantom 'unicorn'"),
         (["send", "{tmp}/nowhere", "A@127.0.0.1:1"], 2, "nowhere"),
         (["send", "{tmp}", "nonsense"], 2, "AET@HOST:PORT"),
@@ -55,9 +57,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     ],
 )
 def test_wrong_use_ends_with_a_sentence(
-    node: Node, tmp_path: Path, arguments: list[str], status: int, said: str
+    node: Node, tmp_path: Path, phantom: Path, arguments: list[str], status: int, said: str
 ) -> None:
-    done = node.run(*(a.format(tmp=tmp_path) for a in arguments), status=status)
+    done = node.run(*(a.format(tmp=tmp_path, ct=phantom) for a in arguments), status=status)
     assert said in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 

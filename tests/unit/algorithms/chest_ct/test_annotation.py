@@ -13,6 +13,7 @@ from algorithms import CATALOGUE
 from algorithms.chest_ct.annotation import ChestCTAnnotation
 from algorithms.protocol import Unsuitable, Volume, silent
 from algorithms.spatial import Orientation
+from algorithms.weights import Store
 
 LUNGS = ("Left lung", "Right lung")
 AIRWAY = "Trachea and main bronchi"
@@ -57,7 +58,7 @@ def real_masks(lungdx):
 
 def test_name_and_version_are_those_of_the_catalogue():
     entry = CATALOGUE["chest-ct-annotation"]
-    algorithm = entry.load({}, "cpu")
+    algorithm = entry.load({}, "cpu", Store(()))
     assert isinstance(algorithm, ChestCTAnnotation)
     assert (algorithm.name, algorithm.version) == (entry.name, entry.version)
 

@@ -15,7 +15,7 @@ def result(uid="2.25.1", kind="seg"):
 def test_results_are_kept_with_a_delivery_for_each_destination(scheduled, worklist, outbox):
     item = worklist.claim(scheduled().uid, "worker")
     outbox.keep(item, "2.25.9", [result("2.25.3", "sr"), result()], {"run": 1.5})
-    assert [r.kind for r in outbox.results("2.25.9")] == ["seg", "sr"]
+    assert [r.role for r in outbox.results("2.25.9")] == ["seg", "sr"]
     assert [(d.destination, d.state) for d in outbox.deliveries(item.uid)] == [("pacs", PENDING)]
     kept = worklist.get(item.uid)
     assert (kept.run_uid, kept.seconds) == ("2.25.9", {"run": 1.5})

@@ -18,6 +18,7 @@ from algorithms.protocol import (
     Unsuitable,
     Volume,
 )
+from algorithms.weights import Store
 from node.commands.phantom import write_study
 from node.config import Destination, Settings
 from node.inbound.instances import Spool
@@ -69,7 +70,8 @@ def catalogue(algorithm: Threshold) -> dict[str, CatalogueEntry]:
         outputs=(),
         licence="",
         intended_use="",
-        load=lambda _options, _device: algorithm,
+        load=lambda _options, _device, _store: algorithm,
+        needs=lambda _options: (),
     )
     return {"threshold": entry}
 
@@ -81,7 +83,7 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def worker(settings, catalogue, index, worklist, outbox) -> Worker:
-    return Worker(settings, catalogue, index, worklist, outbox, "worker", "cpu")
+    return Worker(settings, catalogue, Store(()), index, worklist, outbox, "worker", "cpu")
 
 
 @pytest.fixture
@@ -141,7 +143,7 @@ def test_a_workitem_is_performed_from_claim_to_completed(worker, schedule, setti
     assert item.state == COMPLETED, item.message
     assert set(item.seconds) == {"wait", "read", "run", "encode", "gate", "store", "deliver"}
     results = worker.outbox.results(item.run_uid)
-    assert [r.kind for r in results] == ["seg", "sr"]
+    assert [r.role for r in results] == ["seg", "sr"]
     assert all((settings.results / r.path).exists() for r in results)
     document = json.loads((settings.results / item.run_uid / "findings.json").read_text())
     assert document["segments"][0]["voxels"] == 4 * 8 * 8

@@ -18,7 +18,7 @@ from node.outbound import equipment
 from node.outbound.equipment import Provenance, reference, stamp, value_bytes
 from tests.synthetic_series import as_read, series
 
-BASE = Provenance("lungs", "1.0", Weights("w", "ab" * 32), {"a": "1", "b": "2"}, ("1.2.3", "1.2.4"))
+BASE = Provenance("lungs", "1.0", (Weights("w", "ab" * 32),), {"a": "1", "b": "2"}, ("1.2.3", "1.2.4"))
 
 CHARSET_FILES = [file for file in get_charset_files("chr*.dcm") if "SQ" not in file]
 
@@ -51,8 +51,8 @@ def test_the_order_of_input_and_options_does_not_matter() -> None:
     [
         {"algorithm": "lung"},
         {"version": "1.1"},
-        {"weights": Weights("w", "cd" * 32)},
-        {"weights": None},
+        {"weights": (Weights("w", "cd" * 32),)},
+        {"weights": ()},
         {"options": {"a": "1", "b": "3"}},
         {"options": {"a": "1"}},
         {"source_sop_instance_uids": ("1.2.3",)},
@@ -86,7 +86,7 @@ def test_uids_are_legal() -> None:
 
 def test_the_device_changes_with_the_model_and_not_with_the_input() -> None:
     assert replace(BASE, source_sop_instance_uids=("9",), options={}).device_uid == BASE.device_uid
-    assert replace(BASE, weights=Weights("w", "cd" * 32)).device_uid != BASE.device_uid
+    assert replace(BASE, weights=(Weights("w", "cd" * 32),)).device_uid != BASE.device_uid
     assert replace(BASE, version="2").device_serial_number != BASE.device_serial_number
 
 

@@ -1,0 +1,1 @@
+"""Networks of other projects, rebuilt so that their published weights load here."""

@@ -1,0 +1,60 @@
+"""What a route or a user orders beside the algorithm's own options, and the same words for both.
+
+Orders travel as options, so they are part of a result's identity: another order, other UIDs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+RADIOMICS: Final = ("shape", "firstorder", "texture")
+"""Classes of features; "all" is all of them, "none" is none."""
+
+COVERS: Final = ("legs", "pelvis", "abdomen", "chest", "shoulder-neck", "head")
+"""Parts of the body that slices may show (Krishnaswamy et al., Sci Data 2024)."""
+
+_DEFAULT_RADIOMICS: Final = "shape+firstorder"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is made of the findings, and what the image must show.
+
+    Attributes:
+        radiomics: the classes of features that are measured on every segment.
+        rtstruct: whether an RT Structure Set is made of the segments.
+        covers: the parts of the body that must be in view, as the pixels show.
+    """
+
+    radiomics: frozenset[str]
+    rtstruct: bool
+    covers: frozenset[str]
+
+    @classmethod
+    def of(cls, options: Mapping[str, str]) -> tuple[Self, dict[str, str]]:
+        """The order, and the options that are left for the algorithm.
+
+        Raises:
+            ValueError: an order that cannot be filled; the message names it.
+        """
+        rest = dict(options)
+        radiomics = rest.pop("radiomics", _DEFAULT_RADIOMICS)
+        rtstruct = rest.pop("rtstruct", "false")
+        covers = rest.pop("covers", "")
+        if rtstruct not in {"true", "false"}:
+            raise ValueError(f"rtstruct is {rtstruct!r}; it is true or false")
+        return cls(_classes(radiomics), rtstruct == "true", _several("covers", covers, COVERS)), rest
+
+
+def _classes(text: str) -> frozenset[str]:
+    if text == "all":
+        return frozenset(RADIOMICS)
+    return frozenset() if text == "none" else _several("radiomics", text, RADIOMICS)
+
+
+def _several(name: str, text: str, known: tuple[str, ...]) -> frozenset[str]:
+    """Words joined by plus signs."""
+    words = frozenset(text.split("+")) if text else frozenset()
+    if unknown := sorted(words - set(known)):
+        raise ValueError(f"{name}: there is no {unknown[0]!r}; there is {', '.join(known)}")
+    return words
