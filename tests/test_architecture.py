@@ -20,7 +20,7 @@ DOORS = {
     "pynetdicom": {"node/inbound/association.py", "node/outbound/delivery.py", "node/outbound/sending.py"},
     "celery": {"node/jobs/tasks.py"},
     "kombu": {"node/jobs/tasks.py"},
-    "dicomweb_client": {"node/outbound/delivery.py"},
+    "dicomweb_client": {"node/outbound/delivery.py", "node/inbound/collection.py"},
     "sqlalchemy": {f"node/jobs/{name}.py" for name in ("schema", "index", "worklist", "outbox")},
     "alembic": {"node/jobs/schema.py"},
     "nibabel": {"node/outbound/document.py", "node/commands/phantom.py"},

@@ -21,6 +21,7 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="Settings file; default $AINODE_CONFIG, else ./node.toml.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for machines instead of a table.")]
+Option = Annotated[list[str] | None, typer.Option(metavar="K=V", help="An option of the algorithm.")]
 
 out = Console(width=None if sys.stdout.isatty() else 240)  # a pipe has no edge to fold at
 err = Console(stderr=True)
@@ -65,6 +66,30 @@ def dicom_files(inputs: Sequence[Path]) -> list[Path]:
             f"{', '.join(map(str, inputs))} holds no DICOM file; give a folder that does"
         )
     return files
+
+
+def options_of(texts: list[str]) -> dict[str, str]:
+    """Options by name, from texts of the form key=value.
+
+    Raises:
+        ConfigurationError: a text is not of that form.
+    """
+    wrong = [text for text in texts if "=" not in text]
+    if wrong:
+        raise ConfigurationError(f"option {wrong[0]!r} is not of the form key=value")
+    return dict(text.split("=", 1) for text in texts)
+
+
+def make(folder: Path) -> None:
+    """Make a folder for results.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}; give another --out") from None
 
 
 @contextmanager

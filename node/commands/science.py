@@ -10,7 +10,7 @@ from algorithms import CATALOGUE
 from algorithms.protocol import CatalogueEntry
 from algorithms.weights import BUNDLED, Store
 from node import config
-from node.commands.console import AsJson, Config, bar, dicom_files, say, show
+from node.commands.console import AsJson, Config, Option, bar, dicom_files, make, options_of, say, show
 from node.commands.devices import Device, checked
 from node.commands.phantom import PHANTOMS, write_study
 from node.errors import AINodeError, ConfigurationError, UnsuitableImage
@@ -27,20 +27,18 @@ def run(
     inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="DICOM files or folders of them.")],
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the results go.")],
     file: Config = None,
-    option: Annotated[
-        list[str] | None, typer.Option(metavar="K=V", help="An option of the algorithm.")
-    ] = None,
+    option: Option = None,
     device: Device = "cpu",
     nifti: Annotated[bool, typer.Option("--nifti", help="Write segments.nii.gz too.")] = False,
 ) -> None:
     """Run one algorithm on DICOM files and write DICOM results and findings.json."""
     store = Store((config.load(file).weights, BUNDLED))
-    entry = _entry(algorithm)
+    entry = entry_named(algorithm)
     device = checked(device)
-    options = _options(option or [])
+    options = options_of(option or [])
     series = _series(dicom_files(inputs), entry)
     provenance = provenance_of(entry, options, series.sop_instance_uids, store)
-    _make(folder)
+    make(folder)
     try:
         with bar(algorithm) as progress:
             produced = produce(
@@ -92,7 +90,7 @@ def list_algorithms(context: typer.Context, as_json: AsJson = False) -> None:
 @algorithms.command("show")
 def show_algorithm(name: str, as_json: AsJson = False) -> None:
     """Show one algorithm: input, outputs, weights, licence, intended use."""
-    entry = _entry(name)
+    entry = entry_named(name)
     facts = {
         "name": entry.name,
         "version": entry.version,
@@ -110,17 +108,15 @@ def show_algorithm(name: str, as_json: AsJson = False) -> None:
         show(name, [{"": key, " ": value} for key, value in facts.items()], as_json=False)
 
 
-def _entry(name: str) -> CatalogueEntry:
+def entry_named(name: str) -> CatalogueEntry:
+    """The entry of the catalogue.
+
+    Raises:
+        ConfigurationError: there is none of this name.
+    """
     if name not in CATALOGUE:
         raise ConfigurationError(f"there is no algorithm {name!r}; there is {', '.join(CATALOGUE)}")
     return CATALOGUE[name]
-
-
-def _options(texts: list[str]) -> dict[str, str]:
-    wrong = [text for text in texts if "=" not in text]
-    if wrong:
-        raise ConfigurationError(f"option {wrong[0]!r} is not of the form key=value")
-    return dict(text.split("=", 1) for text in texts)
 
 
 def _series(files: list[Path], entry: CatalogueEntry) -> Series:
@@ -139,13 +135,6 @@ def _series(files: list[Path], entry: CatalogueEntry) -> Series:
     if len(fitting) > 1:
         say(f"{len(fitting)} series fit; running on the longest, {chosen.series_instance_uid}")
     return chosen
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}; give another --out") from None
 
 
 def _summarise(produced: Produced, folder: Path) -> None:

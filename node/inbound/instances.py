@@ -129,9 +129,9 @@ class Spool:
         """
         if len(dataset) > self._max_instance_bytes:
             raise TooLarge(f"{len(dataset)} bytes are more than the {self._max_instance_bytes} taken")
-        _check_uid("Affected SOP Class UID", sop_class_uid)
-        _check_uid("Affected SOP Instance UID", sop_instance_uid)
-        _check_uid("Transfer Syntax UID", transfer_syntax_uid)
+        check_uid("Affected SOP Class UID", sop_class_uid)
+        check_uid("Affected SOP Instance UID", sop_instance_uid)
+        check_uid("Transfer Syntax UID", transfer_syntax_uid)
         instance = self._describe(dataset, transfer_syntax_uid, calling_ae_title, datetime.now(UTC))
         named = (instance.sop_class_uid, instance.sop_instance_uid)
         if named != (sop_class_uid, sop_instance_uid):
@@ -178,7 +178,7 @@ class Spool:
     ) -> Instance:
         header = read_header(dataset, transfer_syntax_uid, self._max_instance_bytes)
         for keyword in IDENTIFIERS:
-            _check_uid(keyword, header.values.get(keyword, ""))
+            check_uid(keyword, header.values.get(keyword, ""))
         study, series, sop, sop_class = (header.values[keyword] for keyword in IDENTIFIERS)
         return Instance(
             study_instance_uid=study,
@@ -258,8 +258,12 @@ class Spool:
             _log.info("spool.leftover_removed", file=leftover.name)
 
 
-def _check_uid(name: str, uid: str) -> None:
-    """Refuse what is no UID (PS3.5 section 9.1); a leading zero is let pass, as scanners write it."""
+def check_uid(name: str, uid: str) -> None:
+    """Refuse what is no UID (PS3.5 section 9.1); a leading zero is let pass, as scanners write it.
+
+    Raises:
+        BadIdentifier: it is missing, or is none.
+    """
     if not uid:
         raise BadIdentifier(f"{name} is missing")
     if len(uid) > 64 or not _UID.fullmatch(uid):

@@ -72,6 +72,14 @@ def headers(paths: Iterable[Path]) -> list[Dataset]:
     return [_read(path) for path in paths]
 
 
+def study_instance_uid(path: Path) -> str:
+    """The Study Instance UID of a file; empty where it has none or cannot be read."""
+    try:
+        return str(_read(path, ["StudyInstanceUID"]).get("StudyInstanceUID", ""))
+    except UnsuitableImage:
+        return ""
+
+
 def read(paths: Iterable[Path], progress: Progress = silent) -> tuple[Volume, list[Dataset]]:
     """Decode a classic CT, MR or PET series into a volume.
 
@@ -116,7 +124,9 @@ def _read(path: Path, keywords: list[str] | None = None) -> Dataset:
     """Read the header, or only the elements named."""
     try:
         if keywords:
-            return pydicom.dcmread(path, specific_tags=list(keywords))
+            return pydicom.dcmread(
+                path, specific_tags=list(keywords), stop_before_pixels="PixelData" not in keywords
+            )
         return pydicom.dcmread(path, stop_before_pixels=True)
     except FileNotFoundError:
         raise IncompleteInput(f"{path} is not there") from None

@@ -3,15 +3,15 @@
 Orders travel as options, so they are part of a result's identity: another order, other UIDs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final, Self
+from typing import Final, Literal, Self, get_args
 
 RADIOMICS: Final = ("shape", "firstorder", "texture")
 """Classes of features; "all" is all of them, "none" is none."""
 
-COVERS: Final = ("legs", "pelvis", "abdomen", "chest", "shoulder-neck", "head")
-"""Parts of the body that slices may show (Krishnaswamy et al., Sci Data 2024)."""
+Part = Literal["legs", "pelvis", "abdomen", "chest", "shoulder-neck", "head"]
+"""A part of the body that slices may show (Krishnaswamy et al., Sci Data 2024)."""
 
 _DEFAULT_RADIOMICS: Final = "shape+firstorder"
 
@@ -30,6 +30,11 @@ class Order:
     rtstruct: bool
     covers: frozenset[str]
 
+    @staticmethod
+    def option_covers(parts: Collection[Part]) -> dict[str, str]:
+        """The option that asks for these parts; none for no part."""
+        return {"covers": "+".join(sorted(parts))} if parts else {}
+
     @classmethod
     def of(cls, options: Mapping[str, str]) -> tuple[Self, dict[str, str]]:
         """The order, and the options that are left for the algorithm.
@@ -43,7 +48,7 @@ class Order:
         covers = rest.pop("covers", "")
         if rtstruct not in {"true", "false"}:
             raise ValueError(f"rtstruct is {rtstruct!r}; it is true or false")
-        return cls(_classes(radiomics), rtstruct == "true", _several("covers", covers, COVERS)), rest
+        return cls(_classes(radiomics), rtstruct == "true", _several("covers", covers, get_args(Part))), rest
 
 
 def _classes(text: str) -> frozenset[str]:

@@ -48,8 +48,8 @@ class Produced:
         """Write the objects and `findings.json`, each whole and durable."""
         folder.mkdir(parents=True, exist_ok=True)
         for item in self.objects:
-            _write(folder / item.file, item.content)
-        _write(folder / "findings.json", (json.dumps(self.document, indent=1) + "\n").encode())
+            write(folder / item.file, item.content)
+        write(folder / "findings.json", (json.dumps(self.document, indent=1) + "\n").encode())
 
 
 class Faulty(Quarantined):
@@ -63,8 +63,8 @@ class Faulty(Quarantined):
         """Keep the objects, and why they were stopped, for a person to look at."""
         folder.mkdir(parents=True, exist_ok=True)
         for item in self._objects:
-            _write(folder / item.file, item.content)
-        _write(folder / "reason.txt", f"{self}\n".encode())
+            write(folder / item.file, item.content)
+        write(folder / "reason.txt", f"{self}\n".encode())
 
 
 def produce(
@@ -162,7 +162,7 @@ def _encode(
     return objects
 
 
-def _write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes) -> None:
     """Write a file that is either whole and durable or not there."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     with partial.open("wb") as file:

@@ -21,6 +21,7 @@ from pydantic_core import ErrorDetails
 
 from node.errors import ConfigurationError
 from node.jobs.conditions import Condition
+from node.jobs.order import Order, Part
 
 Priority = Literal["routine", "stat"]
 Preference = Literal[
@@ -68,6 +69,8 @@ class Route(Section):
         destinations: names of configured destinations; none given means all.
         off_peak: "HH:MM-HH:MM" local time, within which the workitem may start.
         options: what the algorithm is told, as text.
+        covers: parts of the body that must be in view. Pixels decide, so the worker looks before it runs
+            the algorithm; a header says nothing of it.
         when: conditions; all must hold.
         select: which of the series that satisfy them; without it, all.
     """
@@ -78,6 +81,7 @@ class Route(Section):
     destinations: tuple[str, ...] = Field((), validate_default=True)
     off_peak: str | None = None
     options: dict[str, str] = Field(default_factory=dict)
+    covers: tuple[Part, ...] = ()
     when: Annotated[tuple[Condition, ...], Field(min_length=1)]
     select: Select = Field(default_factory=lambda: Select(take="all"))
 
@@ -100,6 +104,14 @@ class Route(Section):
             if name not in known:
                 raise ValueError(f"there is no destination {name!r}; there are {', '.join(known) or 'none'}")
         return names or tuple(known)
+
+    @field_validator("options")
+    @classmethod
+    def _can_be_ordered(cls, options: dict[str, str]) -> dict[str, str]:
+        if "covers" in options:
+            raise ValueError("covers is a key of the route, not an option")
+        Order.of(options)
+        return options
 
     @field_validator("off_peak")
     @classmethod

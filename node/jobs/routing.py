@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from node.jobs.conditions import Check, Condition
+from node.jobs.order import Order
 from node.jobs.routebook import DEFAULT_ROUTES, Preference, Priority, Route, RouteBook, Select, load
 from node.jobs.series import Series, Study, attribute, study_of
 
@@ -129,7 +130,7 @@ def matches(verdicts: Iterable[Verdict]) -> tuple[Match, ...]:
             series_instance_uid=verdict.series.series_instance_uid,
             sop_instance_uids=verdict.series.sop_instance_uids,
             algorithm=verdict.route.algorithm,
-            options=verdict.route.options,
+            options={**verdict.route.options, **Order.option_covers(verdict.route.covers)},
             priority=verdict.route.priority,
             destinations=verdict.route.destinations,
             reason=f"route {verdict.route.name}: {verdict.reason}",
@@ -153,7 +154,7 @@ def _verdicts(study: Study, route: Route, now: datetime) -> list[Verdict]:
             series=series,
             checks=checks[id(series)],
             taken=series in chosen,
-            reason=_reason(series, checks[id(series)], candidates, chosen, route.select),
+            reason=_reason(series, checks[id(series)], candidates, chosen, route),
             not_before=wait if series in chosen else None,
         )
         for series in study.series
@@ -177,18 +178,20 @@ def _rank(series: Series, select: Select) -> tuple[float, ...]:
 
 
 def _reason(
-    series: Series, checks: Sequence[Check], candidates: list[Series], chosen: list[Series], select: Select
+    series: Series, checks: Sequence[Check], candidates: list[Series], chosen: list[Series], route: Route
 ) -> str:
     if series not in candidates:
         return "; ".join(str(check) for check in checks if not check.held)
     if series not in chosen:
-        return _why_another(chosen[0], series, select)
+        return _why_another(chosen[0], series, route.select)
     parts = [str(check) for check in checks if check.condition is not NOT_OUR_OWN]
+    if route.covers:
+        parts.append(f"the worker will look whether it shows {' and '.join(route.covers)}")
     if len(candidates) > 1:
         parts.append(
             f"one of {len(candidates)} such series"
-            if select.take == "all"
-            else f"the best of {len(candidates)} such series, preferring {', '.join(select.prefer)}"
+            if route.select.take == "all"
+            else f"the best of {len(candidates)} such series, preferring {', '.join(route.select.prefer)}"
         )
     if not series.facts.regular:
         parts.append("its slices form no regular volume")

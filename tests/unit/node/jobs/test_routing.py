@@ -268,3 +268,10 @@ def test_real_series_that_are_no_chest_ct_are_left_with_the_reason(shared_data, 
     assert not verdict.taken
     assert why in verdict.reason
     assert str(verdict).startswith("route chest-ct does not take series ")
+
+
+def test_parts_to_cover_go_to_the_worker_as_an_option():
+    one = study(series("1.2.3"))
+    (found,) = match(one, [route(covers=["chest"], options={"rtstruct": "true"})], NOON)
+    assert found.options == {"rtstruct": "true", "covers": "chest"}
+    assert "the worker will look whether it shows chest" in found.reason

@@ -1,0 +1,45 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from node.jobs.order import RADIOMICS, Order
+
+
+def test_without_orders_shape_and_first_order_are_measured():
+    order, rest = Order.of({})
+    assert order == Order(frozenset({"shape", "firstorder"}), rtstruct=False, covers=frozenset())
+    assert rest == {}
+
+
+def test_what_is_no_order_is_left_for_the_algorithm():
+    order, rest = Order.of({"folds": "0", "rtstruct": "true", "radiomics": "none", "covers": "chest+head"})
+    assert rest == {"folds": "0"}
+    assert order == Order(frozenset(), rtstruct=True, covers=frozenset({"chest", "head"}))
+
+
+@given(st.sets(st.sampled_from(RADIOMICS), min_size=1))
+def test_classes_are_joined_in_any_order(classes):
+    assert Order.of({"radiomics": "+".join(classes)})[0].radiomics == classes
+
+
+def test_all_is_every_class():
+    assert Order.of({"radiomics": "all"})[0].radiomics == set(RADIOMICS)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"radiomics": "shapes"}, "radiomics: there is no 'shapes'; there is shape, firstorder, texture"),
+        ({"radiomics": "shape+"}, "there is no ''"),
+        ({"rtstruct": "yes"}, "rtstruct is 'yes'; it is true or false"),
+        ({"covers": "thorax"}, "covers: there is no 'thorax'"),
+    ],
+)
+def test_an_order_that_cannot_be_filled_is_named(options, said):
+    with pytest.raises(ValueError, match=said.replace("+", r"\+")):
+        Order.of(options)
+
+
+def test_parts_to_cover_travel_as_an_option():
+    assert Order.option_covers(("head", "chest")) == {"covers": "chest+head"}
+    assert Order.option_covers(()) == {}
