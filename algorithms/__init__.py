@@ -7,16 +7,24 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from algorithms.body_part.options import needs as body_part_weights
+from algorithms.chest_ct.options import Options
 from algorithms.protocol import Algorithm, CatalogueEntry
 
 if TYPE_CHECKING:
     from algorithms.weights import Store
 
 
-def _chest_ct(options: dict[str, str], _device: str, _store: "Store") -> Algorithm:
+def _chest_ct(options: dict[str, str], device: str, store: "Store") -> Algorithm:
     from algorithms.chest_ct.annotation import ChestCTAnnotation
 
-    return ChestCTAnnotation.from_options(options)
+    return ChestCTAnnotation.from_options(options, device, store)
+
+
+def _body_part(options: dict[str, str], device: str, store: "Store") -> Algorithm:
+    from algorithms.body_part.annotation import BodyPartRegression
+
+    return BodyPartRegression.from_options(options, device, store)
 
 
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
@@ -25,15 +33,27 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
         for entry in (
             CatalogueEntry(
                 name="chest-ct-annotation",
-                version="0.1.0",
-                summary="Body, lungs and airways of a chest CT, with volume, shape and intensity of each",
+                version="0.2.0",
+                summary="Organs at risk, landmarks and regions of a chest CT, with radiomics",
                 modalities=frozenset({"CT"}),
                 input="a chest CT in Hounsfield units that shows lung",
-                outputs=("SEG", "SR TID 1500"),
+                outputs=("SEG", "SR TID 1500: measurements, regions, landmarks", "RTSTRUCT on request"),
                 licence="Apache-2.0",
                 intended_use="Research use only. Not for diagnosis.",
                 load=_chest_ct,
-                needs=lambda _options: (),
+                needs=lambda options: Options.of(options).needs,
+            ),
+            CatalogueEntry(
+                name="body-part-regression",
+                version="0.1.0",
+                summary="Which part of the body each slice of a CT shows, and landmarks along it",
+                modalities=frozenset({"CT"}),
+                input="a CT in Hounsfield units in axial slices",
+                outputs=("SR TID 1500: regions, landmarks",),
+                licence="Apache-2.0",
+                intended_use="Research use only. Not for diagnosis.",
+                load=_body_part,
+                needs=body_part_weights,
             ),
         )
     }

@@ -6,9 +6,10 @@ A store is a list of folders; each set of weights has a folder of its own name i
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,6 +17,9 @@ from algorithms.protocol import Weights
 
 if TYPE_CHECKING:
     import torch
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""The shapes of tensors by their keys."""
 
 BUNDLED: Final = Path(__file__).with_name("bundled")
 """The small weights that this project trained itself and ships."""
@@ -58,14 +62,40 @@ class Checkpoint:
         Raises:
             WeightsFaulty: the file is not the one that was added.
         """
-        from safetensors.torch import load
+        from safetensors.torch import load_file
 
-        content = (self.path / _TENSORS).read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.weights.sha256:
+        self.verify()
+        return load_file(self.path / _TENSORS)  # mapped, not copied: an ensemble is large
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the tensors by their keys; nothing else is read.
+
+        Raises:
+            WeightsFaulty: the file is not in the format of safetensors.
+        """
+        from safetensors import SafetensorError, safe_open
+
+        try:
+            with safe_open(self.path / _TENSORS, framework="numpy") as file:
+                return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise WeightsFaulty(f"{self.path / _TENSORS} cannot be read: {error}") from None
+
+    def verify(self) -> None:
+        """Compare the file with the digest that was recorded.
+
+        Raises:
+            WeightsFaulty: they differ, or the file is not there.
+        """
+        try:
+            with (self.path / _TENSORS).open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise WeightsFaulty(f"{self.path / _TENSORS} cannot be read: {error.strerror}") from None
+        if digest != self.weights.sha256:
             raise WeightsFaulty(
                 f"{self.path / _TENSORS} is not what was recorded: its SHA-256 differs; add it anew"
             )
-        return load(content)
 
 
 @dataclass(frozen=True)
@@ -98,19 +128,23 @@ def save(
     config: Mapping[str, Any],
     card: Mapping[str, str],
 ) -> Checkpoint:
-    """Write weights into a folder of a store, and return them as they will be found."""
-    from safetensors.torch import save as encode
+    """Write weights into a folder of a store, and return them as they will be found.
 
-    content = encode({key: tensor.contiguous() for key, tensor in tensors.items()})
-    about = {
-        "name": name,
-        "sha256": hashlib.sha256(content).hexdigest(),
-        "config": dict(config),
-        "card": dict(card),
-    }
+    Files are replaced, never written over: a network that has them mapped keeps what it has loaded.
+    """
+    from safetensors.torch import save_file
+
     (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / name / _TENSORS).write_bytes(content)
-    (folder / name / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+    with TemporaryDirectory(dir=folder / name) as beside:
+        written = Path(beside) / _TENSORS
+        save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, written)
+        with written.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        about = {"name": name, "sha256": digest, "config": dict(config), "card": dict(card)}
+        (Path(beside) / _ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        written.chmod((Path(beside) / _ABOUT).stat().st_mode)  # safetensors lets the owner read only
+        for file_name in (_TENSORS, _ABOUT):
+            (Path(beside) / file_name).replace(folder / name / file_name)
     return _checkpoint(folder / name)
 
 
@@ -120,21 +154,40 @@ def load_into(module: "torch.nn.Module", tensors: "Mapping[str, torch.Tensor]", 
     Raises:
         WeightsFaulty: a tensor is missing, is not known, or has another shape; it is named.
     """
-    wanted = module.state_dict()
-    for key in sorted(wanted.keys() | tensors.keys()):
-        if key not in tensors:
+    check_shapes(
+        {key: tuple(tensor.shape) for key, tensor in tensors.items()},
+        {key: tuple(tensor.shape) for key, tensor in module.state_dict().items()},
+        name,
+    )
+    module.load_state_dict(dict(tensors))
+
+
+def shapes_of(build: "Callable[[], torch.nn.Module]") -> Shapes:
+    """The tensors of a network, which is built without any memory for them."""
+    import torch
+
+    with torch.device("meta"):
+        return {key: tuple(tensor.shape) for key, tensor in build().state_dict().items()}
+
+
+def check_shapes(found: Shapes, wanted: Shapes, name: str) -> None:
+    """Compare the tensors that are there with those of a network.
+
+    Raises:
+        WeightsFaulty: one is missing, is not known, or has another shape; it is named.
+    """
+    for key in sorted(wanted.keys() | found.keys()):
+        if key not in found:
             raise WeightsFaulty(f"{name}: tensor {key} is missing")
         if key not in wanted:
             raise WeightsFaulty(f"{name}: tensor {key} belongs to another network")
-        if tensors[key].shape != wanted[key].shape:
-            found, expected = tuple(tensors[key].shape), tuple(wanted[key].shape)
-            raise WeightsFaulty(f"{name}: tensor {key} has the shape {found} instead of {expected}")
-    module.load_state_dict(dict(tensors))
+        if found[key] != wanted[key]:
+            raise WeightsFaulty(f"{name}: tensor {key} has the shape {found[key]} instead of {wanted[key]}")
 
 
 def _checkpoint(path: Path) -> Checkpoint:
     try:
-        about = json.loads((path / _ABOUT).read_text())
+        about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
         weights = Weights(about["name"], about["sha256"])
         return Checkpoint(weights, MappingProxyType(about["config"]), MappingProxyType(about["card"]), path)
     except (OSError, ValueError, KeyError, TypeError) as error:

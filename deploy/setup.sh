@@ -19,7 +19,7 @@ done=.venv/installed.sha256
 case "${1:-}" in
     '') ;;
     --dev)
-        debian+=(redis-server postgresql)
+        debian+=(redis-server postgresql plastimatch)
         locks+=(deploy/requirements-dev.lock)
         done=.venv/installed-dev.sha256
         ;;

@@ -12,7 +12,7 @@ import pydicom.config
 import structlog
 import typer
 
-from node.commands import enrich, network, roles, science, worklist
+from node.commands import enrich, network, roles, science, weights, worklist
 from node.commands.console import err
 from node.errors import AINodeError, ConfigurationError, UnknownOption
 
@@ -30,6 +30,7 @@ app.command()(roles.serve)
 app.command()(science.run)
 app.command()(enrich.enrich)
 app.add_typer(science.algorithms, name="algorithms")
+app.add_typer(weights.weights, name="weights")
 app.add_typer(worklist.routes, name="routes")
 app.add_typer(worklist.workitems, name="workitems")
 app.command()(network.send)

@@ -12,6 +12,7 @@
     ├── Permanent            a person must look; CANCELED with the coded `reason`      HTTP 422
     │   ├── UnknownOption        the algorithm takes no such option, or not this value
     │   ├── UnsuitableImage      not what the algorithm is made for
+    │   ├── NotCovered           the pixels do not show the part of the body that a route asks for
     │   ├── IrregularGeometry    the slices form no regular volume
     │   ├── IncompleteInput      instances are missing from the spool
     │   ├── ResourceInadequate   weights missing or changed, device too small
@@ -106,6 +107,12 @@ class UnknownOption(Permanent):
 
 class UnsuitableImage(Permanent):
     """The image is not what the algorithm is made for, such as a head for a chest algorithm."""
+
+    reason = Reason("110522", "DCM", "Object Types not supported")
+
+
+class NotCovered(Permanent):
+    """The pixels do not show the part of the body that the route asks for; the image is held."""
 
     reason = Reason("110522", "DCM", "Object Types not supported")
 

@@ -1,197 +1,103 @@
-"""Body, lungs and central airways of a chest CT, by intensity, topology and anatomy; no weights.
+"""The algorithm `chest-ct-annotation`: organs at risk, landmarks and regions of a chest CT.
 
-The anatomy is found on a coarse canonical image of about 2 mm, whatever the plane of the source;
-the borders are then placed on the source grid itself.
+What NSCLC-Radiomics and NLST were enriched with (Krishnaswamy et al., Sci Data 2024), and lungs, body and
+spinal cord beside it. The radiomics are measured by the node, for this algorithm as for any other.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
-import numpy as np
-
-from algorithms import terminology
-from algorithms.chest_ct.airways import Tube, below_larynx, find_trachea, grow_main_bronchi
-from algorithms.chest_ct.body import find_body, find_midline, is_cut_off, must_be_median
-from algorithms.chest_ct.borders import Masks, Part, refine
-from algorithms.chest_ct.features import measure
-from algorithms.chest_ct.lungs import Lungs, find_lungs, gas_ml, volume_ml
-from algorithms.protocol import BoolMask, Findings, Progress, Segment, Unsuitable, Volume, Voxels
-from algorithms.spatial import CoarseImage, Labels, Spacing
-
-_COARSE_MM = 1.9
-_AIR_HU = -1024.0  # scanners pad with anything from -1024 to -3024
-_FEWEST = 4  # voxels along each axis
-_SMALL_SHARE = 0.3  # of the other lung
-_UPSIDE_DOWN = 2.0  # section of the lungs at the upper end of the trachea to that at its lower end
-_MUCH_GAS_ML = 30.0
-_CUT_OFF = "cut off by the edge of the field of view"
-
-
-@dataclass(frozen=True, eq=False)
-class _Anatomy:
-    labels: Labels
-    review: dict[Part, str]
+from algorithms.body_part.annotation import BodyPartRegression
+from algorithms.body_part.options import WEIGHTS
+from algorithms.body_part.regressor import BodyPartRegressor
+from algorithms.chest_ct.options import Options
+from algorithms.chest_ct.organ_sources import OrganSource, source_of
+from algorithms.chest_ct.thorax import BODY, find_thorax
+from algorithms.protocol import BoolMask, Findings, Progress, Segment, Unsuitable, Volume
+from algorithms.weights import Store
 
 
 @dataclass(frozen=True)
 class ChestCTAnnotation:
-    """The algorithm `chest-ct-annotation`."""
+    """The algorithm, with what it runs.
 
+    Attributes:
+        organs: finds the organs at risk.
+        levels: finds landmarks and regions.
+    """
+
+    organs: OrganSource
+    levels: BodyPartRegression
     name: ClassVar[str] = "chest-ct-annotation"
-    version: ClassVar[str] = "0.1.0"
+    version: ClassVar[str] = "0.2.0"
 
     @classmethod
-    def from_options(cls, options: dict[str, str]) -> Self:
-        """Build it; it has no options.
+    def from_options(cls, options: dict[str, str], device: str, store: Store) -> Self:
+        """Build it.
 
         Raises:
-            ValueError: any option is given.
+            ValueError: an option or a value that there is not.
+            WeightsMissing: weights are not in the store.
+            WeightsFaulty: they do not fit.
         """
-        if options:
-            raise ValueError(f"{cls.name} has no option {sorted(options)[0]!r}")
-        return cls()
+        read = Options.of(options)
+        regressor = BodyPartRegressor(store.get(WEIGHTS[read.bpr]), device)
+        return cls(source_of(read, device, store), BodyPartRegression(regressor))
 
     def run(self, image: Volume, progress: Progress) -> Findings:
-        """Segment and measure.
+        """Annotate.
 
         Raises:
             Unsuitable: not a CT in Hounsfield units, or no chest in view.
         """
-        _must_be_ct(image)
-        progress(0.0, "reducing")
-        coarse = CoarseImage.of(image, _COARSE_MM, outside=_AIR_HU)
-        progress(0.1, "finding body, airways and lungs")
-        anatomy = _find_anatomy(coarse.voxels, coarse.spacing_mm)
-        progress(0.5, "placing borders")
-        masks = refine(coarse.to_source(anatomy.labels), image.voxels, image.spacing_mm, coarse.step_mm)
-        segments = _segments(masks, anatomy.review)
-        progress(0.7, "measuring")
-        measurements = tuple(
-            measurement
-            for segment in segments
-            for measurement in measure(segment, image, shape=segment.label != "Body")
-        )
+        thorax = find_thorax(image, _part(progress, 0.0, 0.4))
+        found = self.organs.find(image, _part(progress, 0.4, 0.8))
+        notes = [f"{label} is left out: {reason}" for label, reason in found.left_out.items()]
+        try:
+            levels = self.levels.run(image, _part(progress, 0.8, 1.0))
+        except Unsuitable as reason:
+            levels = Findings()
+            notes.append(f"no landmarks and regions: {reason}")
+        kept = [segment for segment in thorax if segment.label not in found.replaces]
+        segments = (*_noted(kept, notes), *_apart(found.segments, kept))
         progress(1.0, "done")
-        return Findings(segments=segments, measurements=measurements)
+        return replace(levels, segments=segments)
 
 
-def _must_be_ct(image: Volume) -> None:
-    if image.modality != "CT" or image.unit != "HU":
-        raise Unsuitable(f"not a CT in Hounsfield units: modality {image.modality}, unit {image.unit}")
-    if min(image.voxels.shape) < _FEWEST:
-        size = " x ".join(str(n) for n in image.voxels.shape)
-        raise Unsuitable(f"too little to be a chest: {size} voxels")
-    darkest, brightest = float(image.voxels.min()), float(image.voxels.max())
-    if darkest > -700 or brightest < 0:
-        raise Unsuitable(
-            f"no air and tissue in view: values from {darkest:.0f} to {brightest:.0f} HU; "
-            "either there is no chest, or the values are not Hounsfield units"
-        )
+def _noted(segments: Sequence[Segment], notes: Sequence[str]) -> list[Segment]:
+    """The segments, with what concerns the whole image among the doubts about the body."""
+    if not notes:
+        return list(segments)
+    return [
+        replace(s, review="; ".join(filter(None, (s.review, *notes)))) if s.label == BODY else s
+        for s in segments
+    ]
 
 
-def _find_anatomy(hu: Voxels, spacing_mm: Spacing) -> _Anatomy:
-    body = find_body(hu, spacing_mm)
-    midline = find_midline(hu, body, spacing_mm)
-    trachea = find_trachea(hu, body, (midline, _middle_column(body)), spacing_mm)
-    if trachea is not None:
-        midline = _middle_column(trachea.mask)
-    airway = None if trachea is None else grow_main_bronchi(hu, body, trachea, spacing_mm)
-    lungs = find_lungs(hu, body, airway, midline, spacing_mm)
-    if trachea is None:
-        must_be_median(midline, hu, body, spacing_mm)
-    else:
-        _must_be_upright(trachea, lungs)
-    labels = body.astype(np.uint8)
-    for lung, part, vessels in (
-        (lungs.left, Part.LEFT, Part.LEFT_VESSELS),
-        (lungs.right, Part.RIGHT, Part.RIGHT_VESSELS),
-    ):
-        if lung is not None:
-            labels[lung.mask] = vessels
-            labels[lung.parenchyma] = part
-    if airway is not None:
-        labels[below_larynx(airway, _apex(lungs), spacing_mm)] = Part.AIRWAY
-    return _Anatomy(labels, _doubts(hu, body, lungs, spacing_mm))
+def _apart(organs: Sequence[Segment], thorax: Sequence[Segment]) -> list[Segment]:
+    """The organs without the voxels of lungs and airway, whose borders are sharper; none becomes empty."""
+    apart = []
+    for organ in organs:
+        mask = organ.mask.copy()
+        for other in (s for s in thorax if s.label != BODY):
+            _take_out(mask, organ.origin, other)
+        if mask.any():
+            apart.append(replace(organ, mask=mask))
+    return apart
 
 
-def _must_be_upright(trachea: Tube, lungs: Lungs) -> None:
-    """Lungs widen from the top of the trachea downwards; else the header lies, and about the sides too."""
-    sections = sum(lung.mask.sum(axis=(1, 2)) for lung in (lungs.left, lungs.right) if lung is not None)
-    if sections[trachea.last] > _UPSIDE_DOWN * sections[trachea.first]:
-        raise Unsuitable("head and feet are exchanged: the lungs are widest at the upper end of the trachea")
+def _take_out(mask: BoolMask, origin: tuple[int, int, int], other: Segment) -> None:
+    """Clear, in place, the voxels of a mask that lies at `origin` where the other segment has them."""
+    here, there = [], []
+    for low, size, start, length in zip(origin, mask.shape, other.origin, other.mask.shape, strict=True):
+        first, last = max(low, start), min(low + size, start + length)
+        if first >= last:
+            return
+        here.append(slice(first - low, last - low))
+        there.append(slice(first - start, last - start))
+    mask[tuple(here)] &= ~other.mask[tuple(there)]
 
 
-def _middle_column(mask: BoolMask) -> float:
-    columns = mask.sum(axis=(0, 1))
-    return float(np.average(np.arange(len(columns)), weights=columns))
-
-
-def _apex(lungs: Lungs) -> int:
-    present = [lung.mask for lung in (lungs.left, lungs.right) if lung is not None]
-    return max(int(np.flatnonzero(mask.any(axis=(1, 2)))[-1]) for mask in present)
-
-
-def _doubts(hu: Voxels, body: BoolMask, lungs: Lungs, spacing_mm: Spacing) -> dict[Part, str]:
-    """Why a person should look at a segment first."""
-    front_or_back, sides = is_cut_off(body, axis=1), is_cut_off(body, axis=2)
-    reasons = {part: [_CUT_OFF] if front_or_back else [] for part in Part}
-    if sides and not front_or_back:
-        reasons[Part.BODY].append(_CUT_OFF)
-    present = {part: lung.mask for part, lung in ((Part.LEFT, lungs.left), (Part.RIGHT, lungs.right)) if lung}
-    largest = max(volume_ml(mask, spacing_mm) for mask in present.values())
-    for part, mask in present.items():
-        doubts = {
-            _CUT_OFF: bool(mask[:, :, (0, -1)].any()) and not front_or_back,
-            "no line between the lungs was found; they were cut at the midline": lungs.cut_at_midline,
-            "the other lung was not found": len(present) == 1,
-            "much smaller than the other lung": volume_ml(mask, spacing_mm) < _SMALL_SHARE * largest,
-            "holds much gas without lung tissue: emphysema, air in the pleura, or bowel": (
-                gas_ml(mask, hu, spacing_mm) > _MUCH_GAS_ML
-            ),
-        }
-        reasons[part] += [doubt for doubt, is_so in doubts.items() if is_so]
-    return {part: "; ".join(found) for part, found in reasons.items() if found}
-
-
-def _segments(masks: Masks, review: dict[Part, str]) -> tuple[Segment, ...]:
-    category = terminology.ANATOMICAL_STRUCTURE
-    rows = (
-        ("Body", masks.body, terminology.ENTIRE_BODY, None, terminology.BODY_COLOUR, Part.BODY),
-        (
-            "Left lung",
-            masks.left,
-            terminology.LUNG,
-            terminology.LEFT,
-            terminology.LEFT_LUNG_COLOUR,
-            Part.LEFT,
-        ),
-        (
-            "Right lung",
-            masks.right,
-            terminology.LUNG,
-            terminology.RIGHT,
-            terminology.RIGHT_LUNG_COLOUR,
-            Part.RIGHT,
-        ),
-        (
-            "Trachea and main bronchi",
-            masks.airway,
-            terminology.TRACHEA_AND_BRONCHUS,
-            None,
-            terminology.AIRWAY_COLOUR,
-            Part.AIRWAY,
-        ),
-    )
-    return tuple(
-        Segment.from_mask(
-            mask,
-            label=label,
-            category=category,
-            type=kind,
-            rgb=colour,
-            laterality=laterality,
-            review=review.get(part),
-        )
-        for label, mask, kind, laterality, colour, part in rows
-        if mask.any()
-    )
+def _part(progress: Progress, start: float, end: float) -> Progress:
+    return lambda fraction, stage: progress(start + (end - start) * fraction, stage)

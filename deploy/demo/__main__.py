@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import agreement
+import findings
 import pydicom
 import watching
 from places import DemonstrationFailed, Places, places_from_environment, prepare
@@ -66,6 +67,9 @@ def demonstrate(given: Path | None, keep: bool) -> None:
         say(f"sent to the test PACS: {folder}")
         items = watching.watch(places, studies, say, still_running)
         say("every result is in the test PACS")
+        for item in items:
+            for table in findings.tables(places, item):
+                console.print(table)
         for study in dict.fromkeys(item["study_instance_uid"] for item in items):
             console.print(watching.series_table(places, study))
         if given is None:

@@ -37,8 +37,8 @@ def table(places: Places, items: list[dict[str, Any]], folder: Path) -> Table:
     shown.add_column("Structure")
     shown.add_column("Dice", justify="right")
     for number, name in names.items():
-        if name in segments:
-            shown.add_row(name, f"{_dice(found == number, truth == number):.3f}")
+        missing = name not in segments
+        shown.add_row(name, "not found" if missing else f"{_dice(found == number, truth == number):.3f}")
     return shown
 
 

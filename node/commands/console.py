@@ -32,6 +32,11 @@ def say(sentence: str) -> None:
     out.print(sentence, markup=False, highlight=False, soft_wrap=True)
 
 
+def say_aside(sentence: str) -> None:
+    """A sentence on standard error, beside a progress bar."""
+    err.print(sentence, markup=False, highlight=False, soft_wrap=True)
+
+
 def show(title: str, rows: Sequence[dict[str, Any]], as_json: bool) -> None:
     """Rows as a table, or as a JSON list."""
     if as_json:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from node import bootstrap, config
-from node.commands.console import Config, Option, bar, dicom_files, err, make, options_of, say
+from node.commands.console import Config, Option, bar, dicom_files, make, options_of, say, say_aside
 from node.commands.devices import Device, checked
 from node.commands.science import entry_named
 from node.errors import ConfigurationError
@@ -36,13 +36,16 @@ def enrich(
     make(folder)
     enrichment = Enrichment(entry, routes, options_of(option or []), house.store, checked(device), folder)
     states: Counter[str] = Counter()
-    with bar(algorithm) as progress:
-        for outcome in enrichment.run(_collection(source), progress):
-            states[outcome.state] += 1
-            if outcome.state == FAILED:
-                err.print(f"{outcome.series_instance_uid}: {outcome.reason}", markup=False, highlight=False)
+    try:
+        with bar(algorithm) as progress:
+            for outcome in enrichment.run(_collection(source), progress):
+                states[outcome.state] += 1
+                if outcome.state == FAILED:
+                    say_aside(f"{outcome.series_instance_uid}: {outcome.reason}")
+    finally:
+        features = enrichment.gather()
     counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "nothing found"
-    say(f"{counted}; see {folder / 'manifest.csv'}. Research use only.")
+    say(f"{counted}; see manifest.csv and {features} features in {folder}. Research use only.")
 
 
 def _collection(source: str) -> Collection:

@@ -24,6 +24,7 @@ from node.jobs import routing
 from node.jobs.production import Faulty, Stopwatch, produce, provenance_of, write
 from node.jobs.routebook import Route
 from node.jobs.series import Series, study_of
+from node.outbound import tables
 
 State = Literal["done", "failed", "not taken"]
 
@@ -117,6 +118,12 @@ class Enrichment:
             for outcome in self._study(uid, collection, manifest, _part(progress, number, len(studies))):
                 manifest.keep(outcome)
                 yield outcome
+
+    def gather(self) -> int:
+        """Put the features of all series that are done into one table; the number of its rows."""
+        done = (row for row in Manifest(self.folder).rows if row.state == DONE)
+        files = [self.folder / row.folder / tables.PARQUET for row in done]
+        return tables.concatenate((file for file in files if file.exists()), self.folder)
 
     def _study(
         self, uid: str, collection: Collection, manifest: Manifest, progress: Progress

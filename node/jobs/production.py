@@ -4,19 +4,22 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from pydicom import Dataset
+from typing import Final
 
 from algorithms.protocol import Algorithm, CatalogueEntry, Findings, Progress, Unsuitable, Volume
 from algorithms.weights import Store, WeightsFaulty, WeightsMissing
-from node.errors import Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
+from node.errors import NotCovered, Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
 from node.inbound import volumes
 from node.jobs.order import Order
-from node.outbound import document, gate, seg, sr
-from node.outbound.equipment import EncodedObject, Provenance, encoded
+from node.outbound import document, gate, tables
+from node.outbound.equipment import EncodedObject, Provenance
+from node.outbound.objects import encode_all
+
+_LOOKS_WITH: Final = "bpr-bundled"
+"""Weights that tell which part of the body is in view."""
 
 
 class Stopwatch:
@@ -43,12 +46,15 @@ class Produced:
     findings: Findings
     objects: tuple[EncodedObject, ...]
     document: Mapping[str, object]
+    features: Sequence[tables.Row]
 
     def save(self, folder: Path) -> None:
-        """Write the objects and `findings.json`, each whole and durable."""
+        """Write the objects and `findings.json`, each whole and durable, and the tables of features."""
         folder.mkdir(parents=True, exist_ok=True)
         for item in self.objects:
             write(folder / item.file, item.content)
+        if self.features:
+            tables.write(self.features, folder)
         write(folder / "findings.json", (json.dumps(self.document, indent=1) + "\n").encode())
 
 
@@ -81,32 +87,46 @@ def produce(
 
     Raises:
         UnsuitableImage: the image is not what the algorithm is made for.
+        NotCovered: it does not show the parts of the body that were ordered.
         IrregularGeometry: the slices form no regular volume.
         UnknownOption: the algorithm does not take these options.
         ResourceInadequate: weights are missing, or were changed.
         Faulty: the gate found a fault in an object.
         CancelRequested: `progress` was told to stop.
     """
-    _order, options = _read_order(provenance)
+    order, options = _read_order(provenance)
     progress(0.0, "read")
     with watch.stage("read"):
         volume, sources = volumes.read(paths, _within(progress, 0.0, 0.1))
+    if order.covers:
+        with watch.stage("cover"):
+            _must_cover(order.covers, volume, store, device, _within(progress, 0.1, 0.2))
     with watch.stage("run"):
         try:
-            findings = _load(entry, options, device, store).run(volume, _within(progress, 0.1, 0.8))
+            findings = _load(entry, options, device, store).run(volume, _within(progress, 0.2, 0.8))
         except Unsuitable as verdict:
             raise UnsuitableImage(str(verdict)) from None
-    progress(0.8, "encode")
+    if order.radiomics and findings.segments:
+        progress(0.8, "radiomics")
+        with watch.stage("radiomics"):
+            findings = _with_radiomics(findings, volume, order.radiomics)
+    progress(0.85, "encode")
     with watch.stage("encode"):
-        objects = _encode(findings, volume, sources, provenance)
+        objects = encode_all(findings, volume, sources, provenance, rtstruct=order.rtstruct)
     progress(0.9, "gate")
     with watch.stage("gate"):
         try:
-            gate.prove(objects, findings, volume, sources, provenance)
+            gate.prove(objects, findings, volume, sources, provenance, rtstruct=order.rtstruct)
         except Quarantined as verdict:
             raise Faulty(verdict, objects) from None
     summary = document.of(findings, volume, sources, provenance, objects=objects, seconds=watch.seconds)
-    return Produced(volume, findings, tuple(objects), summary)
+    features = tables.rows(
+        findings.measurements,
+        study_instance_uid=str(sources[0].StudyInstanceUID),
+        series_instance_uid=str(sources[0].SeriesInstanceUID),
+        provenance=provenance,
+    )
+    return Produced(volume, findings, tuple(objects), summary, features)
 
 
 def _within(progress: Progress, start: float, end: float) -> Progress:
@@ -130,6 +150,33 @@ def _load(entry: CatalogueEntry, options: dict[str, str], device: str, store: St
         raise ResourceInadequate(str(error)) from None
 
 
+def _must_cover(
+    parts: Collection[str], volume: Volume, store: Store, device: str, progress: Progress
+) -> None:
+    """Hold what does not show these parts of the body, whatever its header says.
+
+    Raises:
+        NotCovered: a part is not in view.
+    """
+    from algorithms.body_part.coverage import coverage
+    from algorithms.body_part.regressor import BodyPartRegressor
+
+    shown = coverage(volume, BodyPartRegressor(store.get(_LOOKS_WITH), device), progress)
+    if missing := sorted(set(parts) - shown.parts):
+        raise NotCovered(f"the image does not cover {' and '.join(missing)}: {shown.sentence}")
+
+
+def _with_radiomics(findings: Findings, volume: Volume, classes: frozenset[str]) -> Findings:
+    from algorithms.radiomics.measurement import measure
+    from algorithms.radiomics.texture import TextureUnavailable
+
+    try:
+        measured = measure(volume, findings.segments, classes)
+    except TextureUnavailable as error:
+        raise ResourceInadequate(str(error)) from None
+    return replace(findings, measurements=(*findings.measurements, *measured))
+
+
 def provenance_of(
     entry: CatalogueEntry, options: Mapping[str, str], sop_instance_uids: Sequence[str], store: Store
 ) -> Provenance:
@@ -140,26 +187,14 @@ def provenance_of(
         UnknownOption: an order that cannot be filled.
     """
     try:
-        _, own = Order.of(options)
-        weights = tuple(store.get(name).weights for name in entry.needs(own))
+        order, own = Order.of(options)
+        names = dict.fromkeys((*entry.needs(own), *([_LOOKS_WITH] if order.covers else [])))
+        weights = tuple(store.get(name).weights for name in names)
     except ValueError as error:
         raise UnknownOption(str(error)) from None
     except (WeightsMissing, WeightsFaulty) as error:
         raise ResourceInadequate(str(error)) from None
     return Provenance(entry.name, entry.version, weights, options, tuple(sop_instance_uids))
-
-
-def _encode(
-    findings: Findings, volume: Volume, sources: Sequence[Dataset], provenance: Provenance
-) -> list[EncodedObject]:
-    objects = []
-    if findings.segments:
-        segmentation = seg.encode(findings, volume, sources, provenance)
-        objects.append(encoded("seg", segmentation))
-        if findings.measurements:
-            report = sr.encode_measurements(findings, sources, segmentation, provenance)
-            objects.append(encoded("sr", report))
-    return objects
 
 
 def write(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from algorithms.protocol import Code
+from algorithms.radiomics.codes import EXTENSIONS
 
 BODY_STRUCTURE: Final = "123037004"
 """SNOMED "Body structure": not in CID 7150, but what dcmqi, Slicer and IDC write as the category."""
@@ -61,6 +62,8 @@ def faults(code: Code) -> list[str]:
     elif code.scheme == "UCUM":
         if not _UCUM.fullmatch(code.value):
             found.append(f"{named} is not a UCUM unit")
+    elif code in EXTENSIONS:
+        pass  # listed with its reason in docs/how-to/radiomics.md
     elif code.scheme in _COMPLETE:
         if code.value not in _COMPLETE[code.scheme]:
             found.append(f"{named} is not in DICOM's list of {code.scheme} codes")

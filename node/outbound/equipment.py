@@ -241,6 +241,11 @@ def value_bytes(dataset: Dataset, keyword: str) -> bytes:
     return buffer.getvalue()[tag_and_length:].rstrip(b" \0")
 
 
+def body_part(dataset: Dataset) -> Sequence[str]:
+    """Body Part Examined, in results whose series module has it: neither C.17.1 nor C.8.8.1 does."""
+    return () if dataset.Modality in {"SR", "RTSTRUCT"} else ("BodyPartExamined",)
+
+
 def _derived_uid(*parts: object) -> str:
     # JSON quotes each part, so no two lists of parts can run together into one text.
     return f"2.25.{uuid.uuid5(_NAMESPACE, json.dumps(parts)).int}"
@@ -262,7 +267,7 @@ def _processing_equipment(dataset: Dataset, provenance: Provenance) -> Dataset:
 
 def _inherit(dataset: Dataset, source: Dataset) -> None:
     correct_ambiguous_vr(dataset, is_little_endian=True)
-    for keyword in (*INHERITED, *_body_part(dataset)):
+    for keyword in (*INHERITED, *body_part(dataset)):
         if keyword in source:
             dataset[keyword] = _raw(keyword, value_bytes(source, keyword))
         elif keyword == "SpecificCharacterSet":
@@ -277,11 +282,6 @@ def _inherit(dataset: Dataset, source: Dataset) -> None:
         is_little_endian=True,
         character_encoding=default_encoding if declared is None else convert_encodings(declared),
     )
-
-
-def _body_part(dataset: Dataset) -> Sequence[str]:
-    # The series module of structured reports has no Body Part Examined (PS3.3 C.17.1).
-    return () if dataset.Modality == "SR" else ("BodyPartExamined",)
 
 
 def _raw(keyword: str, value: bytes) -> RawDataElement:

@@ -8,6 +8,7 @@ seconds for thousands of items.
 
 import struct
 from collections.abc import Sequence
+from io import BytesIO
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -40,14 +41,15 @@ def places(segments: Sequence[Segment]) -> list[Place]:
     ]
 
 
-def packed_bits(segments: Sequence[Segment], frames: Sequence[Place], rows: int, columns: int) -> bytearray:
+def packed_bits(segments: Sequence[Segment], frames: Sequence[Place], rows: int, columns: int) -> BytesIO:
     """The frames as Pixel Data with Bits Allocated 1: one after another, bit by bit (PS3.5 8.1.1).
 
     The first pixel is the lowest bit of the first byte; no frame is padded, the whole is to even length.
     """
     pixels = rows * columns
-    data = bytearray(-(-len(frames) * pixels // 16) * 2)
-    packed = np.frombuffer(data, dtype=np.uint8)
+    # A stream, because pydicom writes one without a copy.
+    stream = BytesIO(bytes(-(-len(frames) * pixels // 16) * 2))
+    packed = np.frombuffer(stream.getbuffer(), dtype=np.uint8)
     for number, place in enumerate(frames):
         segment = segments[place.segment - 1]
         _, down, right = segment.box
@@ -57,7 +59,7 @@ def packed_bits(segments: Sequence[Segment], frames: Sequence[Place], rows: int,
         bits[lead:].reshape(-1, columns)[:, right] = segment.mask[place.slice - segment.origin[0]]
         part = np.packbits(bits, bitorder="little")
         packed[first // 8 :][: part.size] |= part
-    return data
+    return stream
 
 
 def functional_groups(frames: Sequence[Place], sources: Sequence[Dataset]) -> bytes:

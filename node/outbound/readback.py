@@ -3,16 +3,16 @@
 It sees the bytes as any other reader would, so that a fault of the encoder cannot hide itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
 
-from algorithms.protocol import BoolMask, Code, Volume
-from node.outbound.coding import code_of
+from algorithms.protocol import Volume
 
 PLACE_TOLERANCE: Final = 0.25
 """How far, in voxels, a slice may lie from where the volume's affine puts it: the volume's grid is
@@ -36,41 +36,6 @@ class Frame:
     affine_mm: npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Number:
-    """A NUM content item.
-
-    Attributes:
-        code: the quantity measured.
-        value: Floating Point Value (0040,A161) in `unit`.
-        decimal: the same in 16 characters, Numeric Value (0040,A30A).
-        unit: UCUM.
-        derivation: how it was derived.
-    """
-
-    code: Code
-    value: float
-    decimal: float
-    unit: Code
-    derivation: Code | None
-
-
-@dataclass(frozen=True)
-class Group:
-    """A Measurement Group of a TID 1500 report (TID 1411)."""
-
-    tracking_identifier: str
-    tracking_uid: str
-    category: Code | None
-    finding: Code | None
-    side: Code | None
-    segment: tuple[str, int] | None
-    source_series: str
-    algorithm: tuple[str, str]
-    comment: str
-    numbers: tuple[Number, ...]
-
-
 def affine_of(plane: Dataset) -> npt.NDArray[np.float64]:
     """3x3 matrix from (row, column, 1) to patient LPS mm (PS3.3 equation C.7.6.2.1-1)."""
     along_row, along_column = np.reshape(np.array(plane.ImageOrientationPatient, float), (2, 3))
@@ -82,74 +47,56 @@ def affine_of(plane: Dataset) -> npt.NDArray[np.float64]:
 def frames(segmentation: Dataset) -> list[Frame]:
     """The frames in the order of their pixels, from shared and per-frame functional groups."""
     shared = segmentation.SharedFunctionalGroupsSequence[0]
+    read: dict[bytes, Sequence[Dataset]] = {}
     return [
-        _frame(number, shared, group)
+        _frame(number, shared, group, read)
         for number, group in enumerate(segmentation.PerFrameFunctionalGroupsSequence, start=1)
     ]
 
 
-def mask(segmentation: Dataset, own: Sequence[Frame], volume: Volume) -> BoolMask:
-    """Put frames of one segment into the grid of the volume, through patient space.
+def voxels(segmentation: Dataset, frame: Frame, volume: Volume) -> npt.NDArray[np.intp]:
+    """The voxels of the volume that a frame marks, through patient space.
 
     Returns:
-        Axes (slice, row, column).
+        Shape (3, n): slice, row and column of each.
 
     Raises:
-        ValueError: a frame does not fall on voxels of the grid.
+        ValueError: the frame does not fall on voxels of the volume, or its pixels are cut short.
     """
-    shape = volume.voxels.shape
-    found = np.zeros(shape, dtype=np.bool_)
-    flat = found.reshape(-1)
-    strides = np.array([shape[1] * shape[2], shape[2], 1])
     size = (int(segmentation.Rows), int(segmentation.Columns))
-    for frame in own:
-        steps = _voxel_steps(frame, size, volume)
-        row, column = np.divmod(np.flatnonzero(_pixels(segmentation, frame.number, size)), size[1])
-        down, right, start = strides @ steps
-        flat[start + row * down + column * right] = True
-    return found
+    steps = _voxel_steps(frame, size, volume)
+    row, column = np.divmod(_set_pixels(segmentation, frame.number, size), size[1])
+    index: npt.NDArray[np.intp] = steps[:, :2] @ np.stack([row, column]) + steps[:, 2:]
+    return index
 
 
-def groups(report: Dataset) -> list[Group]:
-    """The measurement groups of a TID 1500 report in their order."""
-    return [
-        _group(item)
-        for container in report.ContentSequence
-        if _name(container) == "126010"
-        for item in container.ContentSequence
-        if _name(item) == "125007"
-    ]
-
-
-def items(content: Dataset, code_value: str) -> Iterator[Dataset]:
-    """The content items directly below one, of a concept name."""
-    return (item for item in content.get("ContentSequence", ()) if _name(item) == code_value)
-
-
-def value(content: Dataset, code_value: str) -> str:
-    """The text or UID of the first content item of a concept name; empty if there is none."""
-    for item in items(content, code_value):
-        return str(item.get("TextValue") or item.get("UID") or "")
-    return ""
-
-
-def _frame(number: int, shared: Dataset, group: Dataset) -> Frame:
+def _frame(number: int, shared: Dataset, group: Dataset, read: dict[bytes, Sequence[Dataset]]) -> Frame:
     """What all frames have in common stands in the shared groups only (PS3.3 C.7.6.16)."""
     plane = Dataset()
     for sequence in ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence"):
-        plane.update(_macro(shared, group, sequence)[0])
+        plane.update(_macro(shared, group, sequence, read)[0])
     sources = tuple(
         str(source.ReferencedSOPInstanceUID)
-        for derivation in _macro(shared, group, "DerivationImageSequence")
+        for derivation in _macro(shared, group, "DerivationImageSequence", read)
         for source in derivation.get("SourceImageSequence", ())
     )
-    segment = _macro(shared, group, "SegmentIdentificationSequence")[0].ReferencedSegmentNumber
+    segment = _macro(shared, group, "SegmentIdentificationSequence", read)[0].ReferencedSegmentNumber
     return Frame(number, int(segment), sources, affine_of(plane))
 
 
-def _macro(shared: Dataset, group: Dataset, sequence: str) -> Sequence[Dataset]:
-    items: Sequence[Dataset] = group.get(sequence) or shared.get(sequence) or ()
-    return items
+def _macro(
+    shared: Dataset, group: Dataset, keyword: str, read: dict[bytes, Sequence[Dataset]]
+) -> Sequence[Dataset]:
+    """A functional group; among thousands of frames the same bytes are decoded once."""
+    element = group.get_item(keyword)
+    if element is None:
+        return shared.get(keyword) or ()
+    if not isinstance(element, RawDataElement):
+        return group[keyword].value or ()
+    key = element.value or b""
+    if key not in read:
+        read[key] = group[keyword].value or ()
+    return read[key]
 
 
 def _voxel_steps(frame: Frame, size: tuple[int, int], volume: Volume) -> npt.NDArray[np.intp]:
@@ -168,50 +115,14 @@ def _voxel_steps(frame: Frame, size: tuple[int, int], volume: Volume) -> npt.NDA
     return steps
 
 
-def _pixels(segmentation: Dataset, number: int, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """The pixels of a frame as 0 and 1; frames follow one another bit by bit (PS3.5 8.1.1)."""
+def _set_pixels(segmentation: Dataset, number: int, size: tuple[int, int]) -> npt.NDArray[np.intp]:
+    """Flat index of the pixels that are 1; frames follow one another bit by bit (PS3.5 8.1.1)."""
     count = size[0] * size[1]
     first = (number - 1) * count
-    last = first + count
-    packed = np.frombuffer(segmentation.PixelData, dtype=np.uint8)[first // 8 : -(-last // 8)]
-    bits = np.unpackbits(packed, bitorder="little")[first % 8 :][:count]
-    if bits.size < count:
+    packed = np.frombuffer(segmentation.PixelData, dtype=np.uint8)[first // 8 : -(-(first + count) // 8)]
+    if packed.size * 8 < first % 8 + count:
         raise ValueError(f"frame {number} is cut short")
-    return bits
-
-
-def _name(item: Dataset) -> str:
-    return code_of(item.ConceptNameCodeSequence[0]).value if "ConceptNameCodeSequence" in item else ""
-
-
-def _group(item: Dataset) -> Group:
-    segments = [s.ReferencedSOPSequence[0] for s in items(item, "121191")]
-    return Group(
-        tracking_identifier=value(item, "112039"),
-        tracking_uid=value(item, "112040"),
-        category=_coded(item, "276214006"),
-        finding=_coded(item, "121071"),
-        side=next((_coded(site, "272741003") for site in items(item, "363698007")), None),
-        segment=next(
-            ((str(s.ReferencedSOPInstanceUID), int(s.ReferencedSegmentNumber)) for s in segments), None
-        ),
-        source_series=value(item, "121232"),
-        algorithm=(value(item, "111001"), value(item, "111003")),
-        comment=value(item, "121106"),
-        numbers=tuple(_number(n) for n in item.ContentSequence if n.ValueType == "NUM"),
-    )
-
-
-def _number(item: Dataset) -> Number:
-    measured = item.MeasuredValueSequence[0]
-    return Number(
-        code_of(item.ConceptNameCodeSequence[0]),
-        float(measured.FloatingPointValue),
-        float(measured.NumericValue),
-        code_of(measured.MeasurementUnitsCodeSequence[0]),
-        _coded(item, "121401"),
-    )
-
-
-def _coded(content: Dataset, code_value: str) -> Code | None:
-    return next((code_of(i.ConceptCodeSequence[0]) for i in items(content, code_value)), None)
+    used = np.flatnonzero(packed)
+    byte, bit = np.nonzero(np.unpackbits(packed[used, None], axis=1, bitorder="little").view(np.bool_))
+    pixels: npt.NDArray[np.intp] = used[byte] * 8 + bit - first % 8
+    return pixels[(pixels >= 0) & (pixels < count)]

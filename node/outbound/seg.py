@@ -51,16 +51,16 @@ def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], prove
     """
     if not findings.segments:
         raise ValueError("there is no segment to encode")
-    _refuse_nameless(sources)
-    _refuse_misplaced(volume, sources)
+    refuse_nameless(sources)
+    refuse_misplaced(volume, sources)
     segmentation = _header(volume, sources, findings.segments[0], provenance)
     segmentation.SegmentSequence = [
         _describe(number, segment, provenance) for number, segment in enumerate(findings.segments, start=1)
     ]
     segmentation.SegmentsOverlap = "YES" if frames.overlap(findings.segments, volume.voxels.shape) else "NO"
     _refer(segmentation, sources)
-    _fill(segmentation, findings.segments, sources)
     stamp(segmentation, provenance, sources[0])
+    _fill(segmentation, findings.segments, sources)
     return segmentation
 
 
@@ -69,13 +69,15 @@ def tracking_uid(segment: Segment, provenance: Provenance) -> str:
     return provenance.uid(f"segment/{segment.label}")
 
 
-def _refuse_nameless(sources: Sequence[Dataset]) -> None:
+def refuse_nameless(sources: Sequence[Dataset]) -> None:
+    """Raise UnsuitableImage for sources that nothing can refer to."""
     for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID"):
         if not all(source.get(keyword) for source in sources):
             raise UnsuitableImage(f"the source images lack {keyword}, so no result can refer to them")
 
 
-def _refuse_misplaced(volume: Volume, sources: Sequence[Dataset]) -> None:
+def refuse_misplaced(volume: Volume, sources: Sequence[Dataset]) -> None:
+    """Raise IrregularGeometry for sources that are not the slices of the volume, in order and in place."""
     if tuple(str(s.SOPInstanceUID) for s in sources) != volume.sop_instance_uids:
         raise IrregularGeometry(
             "the source headers are not those of the volume's slices, or in another order"
@@ -138,11 +140,13 @@ def _refer(segmentation: Dataset, sources: Sequence[Dataset]) -> None:
 
 
 def _fill(segmentation: Dataset, segments: Sequence[Segment], sources: Sequence[Dataset]) -> None:
-    """Put the frames in place of the single one of the header."""
+    """Put the frames in place of the single one of the header; last, or pydicom would decode them."""
     places = frames.places(segments)
     groups = frames.functional_groups(places, sources)
     tag = Tag(tag_for_keyword("PerFrameFunctionalGroupsSequence") or 0)
     segmentation[tag] = RawDataElement(tag, "SQ", len(groups), groups, 0, False, True)
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    del shared.SegmentIdentificationSequence  # of the one segment of the header
     segmentation.NumberOfFrames = len(places)
     segmentation.PixelData = frames.packed_bits(segments, places, segmentation.Rows, segmentation.Columns)
 

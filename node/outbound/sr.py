@@ -2,7 +2,7 @@
 
 One TID 1411 group for each segment that was measured. It names the segment of the SEG by number and
 by the same Tracking UID, and says why a person should look at it first. Groups of another kind
-(TID 1501) belong in a report of their own: mixed reports break the conditions of the template.
+(TID 1501) belong in a report of their own, `slices_sr`: mixed reports break the template's conditions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +14,7 @@ from highdicom.sr import (
     DeviceObserverIdentifyingAttributes,
     FindingSite,
     MeasurementReport,
+    MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
     ReferencedSegment,
@@ -35,6 +36,7 @@ from node.outbound.equipment import (
     RESEARCH_USE_ONLY,
     SERIES_NUMBERS,
     Provenance,
+    Role,
     reference,
     stamp,
 )
@@ -43,6 +45,8 @@ from node.outbound.seg import tracking_uid
 TITLE: Final = Code("126000", "DCM", "Imaging Measurement Report")
 COMMENT: Final = Code("121106", "DCM", "Comment")
 """Concept name of the doubt about a segment, a qualitative evaluation in words (TID 1411 row 17)."""
+
+Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
 _PROCEDURES: Final[Mapping[str, Code]] = {
     "CT": Code("25045-6", "LN", "CT unspecified body region"),
@@ -74,32 +78,76 @@ def encode_measurements(
         for number, segment in enumerate(findings.segments, start=1)
         if (measured := [m for m in findings.measurements if m.segment == segment.label])
     ]
+    return document("sr", groups, [*sources, seg], provenance, description="measurements")
+
+
+def document(
+    role: Role,
+    groups: Sequence[Group],
+    evidence: Sequence[Dataset],
+    provenance: Provenance,
+    *,
+    description: str,
+) -> Dataset:
+    """A TID 1500 report of one's own series.
+
+    Args:
+        role: what it is for.
+        groups: at least one measurement group.
+        evidence: the headers of the image, and of results that the groups refer to; a source first.
+        provenance: who observed.
+        description: what it holds, for its Series Description.
+    """
     content = MeasurementReport(
         observation_context=_observer(provenance),
-        procedure_reported=concept(procedure_reported(sources[0])),
-        imaging_measurements=groups,
+        procedure_reported=concept(procedure_reported(evidence[0])),
+        imaging_measurements=groups[:1],
         title=concept(TITLE),
     )
     report = Comprehensive3DSR(
-        evidence=[*(reference(source) for source in sources), seg],
+        evidence=[reference(item) for item in evidence],
         content=content[0],
-        series_instance_uid=provenance.uid("sr/series"),
-        series_number=SERIES_NUMBERS["sr"],
-        sop_instance_uid=provenance.uid("sr/instance"),
+        series_instance_uid=provenance.uid(f"{role}/series"),
+        series_number=SERIES_NUMBERS[role],
+        sop_instance_uid=provenance.uid(f"{role}/instance"),
         instance_number=1,
         manufacturer=MANUFACTURER,
         is_complete=True,
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        series_description=f"AI {provenance.algorithm} measurements",
+        series_description=f"AI {provenance.algorithm} {description}",
     )
+    # highdicom copies and searches the whole content tree several times, so all but one group come later.
+    for group in groups[1:]:
+        report.ContentSequence[-1].ContentSequence.extend(group)
+    _list_evidence(report, evidence)
     report.CompletionFlagDescription = RESEARCH_USE_ONLY
-    stamp(report, provenance, sources[0])
+    stamp(report, provenance, evidence[0])
     return report
 
 
 def procedure_reported(source: Dataset) -> Code:
     """The imaging procedure, not the algorithm (TID 1500 row 4, CID 100)."""
     return _PROCEDURES.get(str(source.get("Modality")), _ANY_PROCEDURE)
+
+
+def _list_evidence(report: Dataset, evidence: Sequence[Dataset]) -> None:
+    """All that the report rests on, by study and series (PS3.3 C.17.2, Table C.17-3)."""
+    images: dict[str, list[Dataset]] = {}
+    for item in evidence:
+        image = Dataset()
+        image.ReferencedSOPClassUID = item.SOPClassUID
+        image.ReferencedSOPInstanceUID = item.SOPInstanceUID
+        images.setdefault(str(item.SeriesInstanceUID), []).append(image)
+    study = Dataset()
+    study.StudyInstanceUID = evidence[0].StudyInstanceUID
+    study.ReferencedSeriesSequence = []
+    for uid, listed in images.items():
+        series = Dataset()
+        series.SeriesInstanceUID = uid
+        series.ReferencedSOPSequence = listed
+        study.ReferencedSeriesSequence.append(series)
+    report.CurrentRequestedProcedureEvidenceSequence = [study]
+    report.pop("PertinentOtherEvidenceSequence", None)
 
 
 def _observer(provenance: Provenance) -> ObservationContext:

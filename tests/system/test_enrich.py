@@ -61,7 +61,7 @@ def test_each_series_of_a_folder_gets_its_outcome_and_a_second_run_only_does_wha
         "3": "not taken",
     }
     assert "modality is" in rows[""]["reason"]
-    assert "mm apart" in rows["2"]["reason"]
+    assert "slices are missing" in rows["2"]["reason"]
     assert "slices is 4" in rows["3"]["reason"]
     results = tmp_path / "out" / rows["1"]["folder"]
     assert {"seg.dcm", "sr.dcm", "findings.json"} <= {path.name for path in results.iterdir()}

@@ -52,7 +52,7 @@ def ours() -> UNet:
     torch.manual_seed(0)
     network = UNet(1, 3, 8, POOLING, KERNELS).eval()
     for parameter in network.parameters():  # norms and biases too, which start as ones and zeros
-        torch.nn.init.normal_(parameter, std=0.2)
+        torch.nn.init.normal_(parameter, std=0.5)
     return network
 
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from io import BytesIO
 
+import highdicom
 import numpy as np
 import pytest
 from pydicom import dcmread
@@ -33,6 +34,39 @@ def test_only_slices_that_hold_a_segment_become_frames() -> None:
     single = Findings((found.segments[2],))
     dataset = seg.encode(single, volume, sources, provenance(volume))
     assert dataset.NumberOfFrames == 1
+
+
+@pytest.mark.parametrize("shape", [(5, 12, 13), (4, 8, 16), (1, 9, 11)])
+def test_highdicom_reads_the_same_masks(shape: tuple[int, int, int]) -> None:
+    volume, sources = series(shape)
+    found = findings(volume)
+    encoded = equipment.encoded("seg", seg.encode(found, volume, sources, provenance(volume)))
+    segmentation = highdicom.seg.segread(BytesIO(encoded.content))
+    masks = segmentation.get_pixels_by_source_instance(
+        list(volume.sop_instance_uids), assert_missing_frames_are_empty=True
+    )
+    for number, segment in enumerate(found.segments):
+        assert np.array_equal(masks[..., number], segment.on_grid(shape))
+
+
+def test_frames_follow_the_dimensions_they_are_indexed_by() -> None:
+    volume, sources = series()
+    dataset = seg.encode(findings(volume), volume, sources, provenance(volume))
+    index = [
+        tuple(group.FrameContentSequence[0].DimensionIndexValues)
+        for group in dataset.PerFrameFunctionalGroupsSequence
+    ]
+    assert index == sorted(set(index))
+    assert {position for _, position in index} == set(range(1, 1 + len({p for _, p in index})))
+    pointers = [item.DimensionIndexPointer for item in dataset.DimensionIndexSequence]
+    assert pointers == [0x0062000B, 0x00200032]
+
+
+def test_what_two_segments_share_is_told() -> None:
+    volume, sources = series()
+    found = findings(volume)
+    alone = seg.encode(Findings(found.segments[:1]), volume, sources, provenance(volume))
+    assert alone.SegmentsOverlap == "NO"
 
 
 def test_colours_follow_the_segments() -> None:

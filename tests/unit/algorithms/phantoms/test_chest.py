@@ -44,14 +44,27 @@ def test_tissues_have_their_hounsfield_units(phantom):
 
 
 def test_truth_is_disjoint_and_inside_the_body(phantom):
-    left, right, airway = (phantom.truth[k] for k in ("Left lung", "Right lung", "Trachea and main bronchi"))
-    assert not (left & right).any()
-    assert not ((left | right) & airway).any()
-    assert not ((left | right | airway) & ~phantom.truth["Body"]).any()
+    inside = [mask for label, mask in phantom.truth.items() if label != "Body"]
+    assert len(inside) == 7
+    layers = np.sum(inside, axis=0, dtype=np.uint8)
+    assert layers.max() == 1
+    assert not (layers.astype(bool) & ~phantom.truth["Body"]).any()
+
+
+def test_truth_is_on_the_grid_of_the_volume(small_phantom):
+    assert {mask.shape for mask in small_phantom.truth.values()} == {small_phantom.volume.voxels.shape}
 
 
 @pytest.mark.parametrize(
-    ("label", "low", "high"), [("Left lung", 1000, 3500), ("Trachea and main bronchi", 25, 90)]
+    ("label", "low", "high"),
+    [
+        ("Left lung", 900, 3500),
+        ("Trachea and main bronchi", 15, 90),
+        ("Heart", 350, 1100),
+        ("Aorta", 50, 450),
+        ("Esophagus", 12, 70),
+        ("Spinal cord", 25, 110),
+    ],
 )
 def test_organs_have_human_volumes(phantom, label, low, high):
     assert low < np.count_nonzero(phantom.truth[label]) * phantom.volume.voxel_volume_ml < high

@@ -1,0 +1,126 @@
+"""Do the reports say what was found? Every value, code, site and reference of every group."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+
+from algorithms.protocol import Code, Measurement, Segment
+from node.config import MANUFACTURER
+from node.outbound import coding, reports, slices_sr
+from node.outbound.equipment import Role
+from node.outbound.fidelity import Case, Check, differences
+from node.outbound.seg import tracking_uid
+from node.outbound.sr import TITLE, procedure_reported
+
+Shown = Mapping[str, tuple[tuple[reports.Site, ...], tuple[tuple[Code, Code], ...]]]
+"""By SOP Instance UID, the sites and the evaluations that the group of a slice must have."""
+
+
+def _report(case: Case) -> Iterator[str]:
+    dataset, made_by = case.dataset, case.provenance
+    procedure = next(reports.items(dataset, "121058")).ConceptCodeSequence[0]
+    compared = {
+        "title": (coding.code_of(dataset.ConceptNameCodeSequence[0]), TITLE),
+        "procedure": (coding.code_of(procedure), procedure_reported(case.sources[0])),
+        "verification flag": (dataset.VerificationFlag, "UNVERIFIED"),
+        "device observer UID": (reports.value(dataset, "121012"), made_by.device_uid),
+        "device observer manufacturer": (reports.value(dataset, "121014"), MANUFACTURER),
+        "device observer model": (reports.value(dataset, "121015"), made_by.algorithm),
+    }
+    yield from differences(compared)
+
+
+def _measurements(case: Case) -> Iterator[str]:
+    groups = {group.tracking_uid: group for group in case.groups}
+    for number, segment in enumerate(case.findings.segments, start=1):
+        measured = [m for m in case.findings.measurements if m.segment == segment.label]
+        group = groups.pop(tracking_uid(segment, case.provenance), None)
+        if measured and not group:
+            yield f"segment {segment.label!r}: it has no measurement group with its tracking UID"
+        elif group:
+            for fault in _group_faults(group, number, segment, measured, case):
+                yield f"segment {segment.label!r}: {fault}"
+    if groups:
+        yield f"{len(groups)} measurement groups belong to no segment"
+
+
+def _sites(segment: Segment) -> tuple[reports.Site, ...]:
+    anatomical = segment.category.value in coding.ANATOMICAL
+    return (reports.Site(segment.type, segment.laterality),) if anatomical else ()
+
+
+def _group_faults(
+    group: reports.Group, number: int, segment: Segment, measured: Sequence[Measurement], case: Case
+) -> Iterator[str]:
+    segmentation = case.provenance.uid("seg/instance")
+    compared = {
+        "referenced segment": (group.segment, (segmentation, number)),
+        "tracking identifier": (group.tracking_identifier, segment.label),
+        "category": (group.category, segment.category),
+        "finding": (group.finding, segment.type),
+        "list of sites": (group.sites, _sites(segment)),
+        "source series": (group.source_series, case.sources[0].SeriesInstanceUID),
+        "algorithm": (group.algorithm, (case.provenance.algorithm, case.provenance.version)),
+        "comment": (group.comment, segment.review or ""),
+        "number of measurements": (len(group.numbers), len(measured)),
+    }
+    yield from differences(compared)
+    for item, measurement in zip(group.numbers, measured, strict=False):
+        exact = item.value == measurement.value and math.isclose(item.decimal, item.value, rel_tol=1e-8)
+        coded = (item.code, item.unit, item.derivation) == (
+            measurement.code,
+            measurement.unit,
+            measurement.derivation,
+        )
+        if not (exact and coded):
+            yield f"{measurement.name} is {item.value} {item.unit.value} instead of {measurement.value}"
+        if item.unit.scheme != "UCUM":
+            yield f"{measurement.name} has a unit that is not of UCUM"
+
+
+def _landmarks(case: Case) -> Iterator[str]:
+    to_index = np.linalg.inv(case.volume.affine_mm)
+    for mark in case.findings.landmarks:
+        nearest = round(float((to_index @ [*mark.position_mm, 1.0])[0]))
+        if case.volume.sop_instance_uids[nearest : nearest + 1] != (mark.sop_instance_uid,):
+            yield f"landmark {mark.name!r} does not lie on the slice that it names"
+    shown: Shown = {
+        uid: (tuple(reports.Site(mark.code, None, mark.modifier) for mark in marks), ())
+        for uid, marks in slices_sr.landmarks_by_slice(case.findings).items()
+    }
+    yield from _slices(case, "landmarks", shown)
+
+
+def _regions(case: Case) -> Iterator[str]:
+    shown: Shown = {
+        uid: ((), tuple((slices_sr.TARGET_REGION, region.code) for region in regions))
+        for uid, regions in slices_sr.regions_by_slice(case.findings).items()
+    }
+    yield from _slices(case, "regions", shown)
+
+
+def _slices(case: Case, role: Role, shown: Shown) -> Iterator[str]:
+    """One group for each slice that shows something, in slice order, with exactly what it shows."""
+    order = [uid for uid in map(str, (s.SOPInstanceUID for s in case.sources)) if uid in shown]
+    if [group.images for group in case.groups] != [(uid,) for uid in order]:
+        yield "the groups do not refer, one by one, to the slices that show something"
+        return
+    for number, (uid, group) in enumerate(zip(order, case.groups, strict=True), start=1):
+        sites, evaluations = shown[uid]
+        compared = {
+            "tracking identifier": (group.tracking_identifier, slices_sr.tracking_identifier(role, number)),
+            "tracking UID": (group.tracking_uid, slices_sr.tracking_uid(role, uid, case.provenance)),
+            "algorithm": (group.algorithm, (case.provenance.algorithm, case.provenance.version)),
+            "list of sites": (group.sites, sites),
+            "list of evaluations": (group.evaluations, evaluations),
+            "number of measurements": (len(group.numbers), 0),
+        }
+        for fault in differences(compared):
+            yield f"slice {uid}: {fault}"
+
+
+MEASUREMENTS: Final[tuple[Check, ...]] = (_report, _measurements)
+LANDMARKS: Final[tuple[Check, ...]] = (_report, _landmarks)
+REGIONS: Final[tuple[Check, ...]] = (_report, _regions)

@@ -1,0 +1,281 @@
+"""Published weights that the node knows: where they come from, and how their files become ours."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from algorithms.adapters.nnunet_plan import CONFIGURATIONS, Configuration, Plan, PlanUnknown
+from algorithms.weights import Checkpoint, Shapes, WeightsFaulty, check_shapes, save, shapes_of
+from node import conversion
+from node.errors import AINodeError, ConfigurationError
+
+if TYPE_CHECKING:
+    import torch
+
+    Tensors = Mapping[str, torch.Tensor]
+
+_CONVERTIBLE: Final = {".model", ".pt", ".pth"}
+_NOTICE: Final = "Research use only. Not for diagnosis."
+
+
+@dataclass(frozen=True)
+class Published:
+    """Weights that others have published.
+
+    Attributes:
+        name: in the store.
+        archive: the published file.
+        algorithm: in the catalogue.
+        source: where the file is.
+        licence: what is known of it.
+        layout: names in the archive.
+        shapes: the tensors that a configuration asks for.
+        read: the tensors and the configuration in an unpacked archive; None if it holds others only.
+        extra_tensors: whether the published file holds more than the network, as its authors load it.
+    """
+
+    name: str
+    archive: str
+    algorithm: str
+    source: str
+    licence: str
+    layout: re.Pattern[str]
+    shapes: Callable[[Mapping[str, Any]], Shapes]
+    read: "Callable[[Path], tuple[Tensors, dict[str, Any]] | None]"
+    extra_tensors: bool = False
+
+    @property
+    def card(self) -> dict[str, str]:
+        """What is recorded beside the tensors."""
+        return {
+            "source": self.source,
+            "file": self.archive,
+            "licence": self.licence,
+            "algorithm": self.algorithm,
+            "intended use": _NOTICE,
+        }
+
+
+def add(name: str, file: Path, folder: Path) -> list[Checkpoint]:
+    """Take published weights into a folder of the store; pickles are converted elsewhere.
+
+    Args:
+        name: of weights that the node knows.
+        file: the published zip archive, a file of torch, or safetensors with its JSON beside it.
+        folder: of the store.
+
+    Returns:
+        What was added: every configuration that the archive holds, this one among them.
+
+    Raises:
+        ConfigurationError: the name is not known, or the file is not what was published under it.
+        AINodeError: there is no room, or the conversion failed.
+    """
+    published = known(name)
+    if not file.is_file():
+        raise ConfigurationError(f"there is no file {file}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder, prefix=".adding-") as beside:
+            return list(_added(published, file, folder, Path(beside)))
+    except WeightsFaulty as error:
+        raise ConfigurationError(f"{file.name} is not what was published: {error}") from None
+    except OSError as error:
+        raise AINodeError(f"{folder} cannot be written: {error.strerror}; make room") from None
+
+
+def verify(checkpoint: Checkpoint) -> None:
+    """Check digest, keys and shapes.
+
+    Raises:
+        WeightsFaulty: one of them is wrong; it is named.
+    """
+    checkpoint.verify()
+    published = PUBLISHED.get(checkpoint.weights.name)
+    if published:
+        check_shapes(checkpoint.shapes(), published.shapes(checkpoint.config), checkpoint.weights.name)
+
+
+def known(name: str) -> Published:
+    """The weights of this name.
+
+    Raises:
+        ConfigurationError: the node does not know them.
+    """
+    if name not in PUBLISHED:
+        raise ConfigurationError(f"there are no published weights {name!r}; there are {', '.join(PUBLISHED)}")
+    return PUBLISHED[name]
+
+
+def _added(published: Published, file: Path, folder: Path, beside: Path) -> Iterator[Checkpoint]:
+    if file.suffix != ".zip":
+        tensors, config = _single(file, beside)
+        yield _kept(published, tensors, config, folder)
+        return
+    family = [other for other in PUBLISHED.values() if other.archive == published.archive]
+    packed, plain = beside / "packed", beside / "plain"
+    packed.mkdir()
+    plain.mkdir()
+    conversion.unpack(file, published.layout, packed)
+    _convert(packed, plain)
+    for each in family:
+        found = each.read(plain)
+        if found:
+            yield _kept(each, *found, folder)
+        elif each is published:
+            raise ConfigurationError(
+                f"{file.name} holds no {published.name}; {published.archive} is at {published.source}"
+            )
+
+
+def _convert(packed: Path, plain: Path) -> None:
+    """Pickles through the converter; JSON as it is."""
+    for file in [f for f in packed.rglob("*.json") if f.is_file()]:
+        target = plain / file.relative_to(packed)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(target)
+    conversion.unpickle(packed, plain)
+
+
+def _kept(published: Published, tensors: "Tensors", config: dict[str, Any], folder: Path) -> Checkpoint:
+    wanted = published.shapes(config)
+    if published.extra_tensors:
+        tensors = {key: tensor for key, tensor in tensors.items() if key in wanted}
+    shapes = {key: tuple(tensor.shape) for key, tensor in tensors.items()}
+    check_shapes(shapes, wanted, published.name)
+    return save(folder, published.name, tensors, config, published.card)
+
+
+def _single(file: Path, beside: Path) -> "tuple[Tensors, dict[str, Any]]":
+    """Tensors in a file of their own; their configuration in the JSON file of the same name."""
+    about = file.with_suffix(".json")
+    config = _json(about).get("config", {}) if about.is_file() else {}
+    if file.suffix in _CONVERTIBLE:
+        packed, plain = beside / "packed", beside / "plain"
+        packed.mkdir()
+        plain.mkdir()
+        (packed / file.name).write_bytes(file.read_bytes())
+        conversion.unpickle(packed, plain)
+        file = (plain / file.name).with_suffix(".safetensors")
+    elif file.suffix != ".safetensors":
+        raise ConfigurationError(
+            f"{file.name} is neither a zip archive nor .safetensors nor {', '.join(sorted(_CONVERTIBLE))}"
+        )
+    return _tensors(file), config
+
+
+def _tensors(file: Path) -> "Tensors":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise WeightsFaulty(f"{file.name} is not in the format of safetensors: {error}") from None
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsFaulty(f"{file.name} cannot be read: {error}") from None
+    if not isinstance(content, dict):
+        raise WeightsFaulty(f"{file.name} holds no object")
+    return content
+
+
+def _nnunet(configuration: Configuration) -> "Callable[[Path], tuple[Tensors, dict[str, Any]] | None]":
+    def read(plain: Path) -> "tuple[Tensors, dict[str, Any]] | None":
+        plans = sorted(plain.glob(f"**/{configuration}/Task*/*/plans.json"))
+        if not plans:
+            return None
+        folder = plans[0].parent
+        try:
+            plan = Plan.from_published(
+                _json(folder / "plans.json"), _json(folder / "postprocessing.json"), configuration
+            )
+        except PlanUnknown as error:
+            raise WeightsFaulty(f"{configuration}: {error}") from None
+        tensors = {
+            f"{file.parent.name}.{key}": tensor
+            for file in sorted(folder.glob("fold_*/model_final_checkpoint.safetensors"))
+            for key, tensor in _tensors(file).items()
+        }
+        return tensors, plan.to_config() | {"folds": sorted({key.split(".")[0] for key in tensors})}
+
+    return read
+
+
+def _nnunet_shapes(config: Mapping[str, Any]) -> Shapes:
+    try:
+        plan = Plan.from_config(config)
+    except PlanUnknown as error:
+        raise WeightsFaulty(
+            f"{error}; its plan belongs beside the tensors, so add the published archive"
+        ) from None
+    folds = config.get("folds") or ["fold_0"]
+    return {f"{fold}.{key}": shape for fold in folds for key, shape in plan.shapes().items()}
+
+
+def _bpr(plain: Path) -> "tuple[Tensors, dict[str, Any]] | None":
+    from algorithms.body_part.scores import Reference
+
+    files = sorted(plain.glob("**/model.safetensors"))
+    if not files:
+        return None
+    settings = _json(files[0].with_name("inference-settings.json"))
+    try:
+        reference = Reference.published(settings)
+    except (KeyError, TypeError) as error:
+        raise WeightsFaulty(f"inference-settings.json lacks {error}") from None
+    return _tensors(files[0]), {"reference": reference.as_config()}
+
+
+def _bpr_shapes(config: Mapping[str, Any]) -> Shapes:
+    from algorithms.body_part.network import build
+
+    return shapes_of(lambda: build(config))
+
+
+def _segthor(name: str, configuration: Configuration) -> Published:
+    return Published(
+        name=name,
+        archive="Task055_SegTHOR.zip",
+        algorithm="chest-ct-annotation",
+        source="https://zenodo.org/records/4003545",
+        licence="see the record; Isensee et al., Nature Methods 2021",
+        layout=re.compile(
+            rf"(?:.*/)?(?:{'|'.join(CONFIGURATIONS)})/Task055_SegTHOR/[^/]+/"
+            r"(?:plans\.pkl|postprocessing\.json|fold_\d/model_final_checkpoint\.model)"
+        ),
+        shapes=_nnunet_shapes,
+        read=_nnunet(configuration),
+    )
+
+
+PUBLISHED: Final[Mapping[str, Published]] = MappingProxyType(
+    {
+        each.name: each
+        for each in (
+            _segthor("segthor-task055", "3d_fullres"),
+            _segthor("segthor-task055-lowres", "3d_lowres"),
+            _segthor("segthor-task055-cascade", "3d_cascade_fullres"),
+            Published(
+                name="bpr",
+                archive="public_bpr_model.zip",
+                algorithm="body-part-regression",
+                source="https://zenodo.org/records/5113483",
+                licence="see the record; code Apache-2.0",
+                layout=re.compile(r"(?:.*/)?(?:model\.pt|inference-settings\.json)"),
+                shapes=_bpr_shapes,
+                read=_bpr,
+                extra_tensors=True,
+            ),
+        )
+    }
+)

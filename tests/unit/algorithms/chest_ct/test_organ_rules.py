@@ -1,0 +1,62 @@
+"""Rules: what is kept of the network's answer."""
+
+import numpy as np
+
+from algorithms.chest_ct.organ_rules import ORGANS, Organ, keep_plausible, pieces_of
+
+
+def answer(**boxes):
+    """Margins of 1 inside boxes and -1 outside."""
+    margins = {organ: np.full((40, 30, 30), -1.0, dtype=np.float32) for organ in ORGANS}
+    for name, slices in boxes.items():
+        for box in slices:
+            margins[Organ[name]][box] = 1.0
+    return margins
+
+
+def column(low, high, at=10, width=4):
+    return slice(low, high), slice(at, at + width), slice(at, at + width)
+
+
+def test_only_the_largest_piece_is_a_heart():
+    margins = answer(HEART=[column(5, 20, width=10), column(30, 36, width=5)])
+    kept = keep_plausible(margins, 3.0)[Organ.HEART] > 0
+    assert kept[:25].sum() == 15 * 10 * 10
+    assert not kept[25:].any()
+
+
+def test_a_hole_in_the_heart_is_filled_unless_it_is_another_organ():
+    margins = answer(HEART=[column(5, 20, width=12)], AORTA=[column(8, 11, at=12, width=3)])
+    margins[Organ.HEART][column(8, 11, at=12, width=3)] = -1.0
+    margins[Organ.HEART][15, 15, 15] = -1.0
+    heart = keep_plausible(margins, 3.0)[Organ.HEART] > 0
+    assert heart[15, 15, 15]
+    assert not heart[9, 13, 13]
+
+
+def test_crumbs_are_no_organ():
+    margins = answer(SPINAL_CORD=[column(0, 40)], ESOPHAGUS=[column(3, 4, width=2)])
+    margins[Organ.SPINAL_CORD][20, 25, 25] = 1.0
+    kept = keep_plausible(margins, 3.0)
+    assert pieces_of(kept[Organ.SPINAL_CORD] > 0) == [640]
+    assert not (kept[Organ.ESOPHAGUS] > 0).any()
+
+
+def test_pieces_are_joined_where_the_network_half_saw_the_rest():
+    margins = answer(ESOPHAGUS=[column(5, 18), column(22, 36)])
+    assert len(pieces_of(keep_plausible(margins, 3.0)[Organ.ESOPHAGUS] > 0)) == 2
+    margins[Organ.ESOPHAGUS][column(18, 22)] = -0.4
+    assert len(pieces_of(keep_plausible(margins, 3.0)[Organ.ESOPHAGUS] > 0)) == 1
+
+
+def test_weak_voxels_join_nothing_where_another_organ_is():
+    margins = answer(ESOPHAGUS=[column(5, 18), column(22, 36)], AORTA=[column(10, 30)])
+    margins[Organ.AORTA][column(5, 18)] = margins[Organ.AORTA][column(22, 36)] = -1.0
+    margins[Organ.ESOPHAGUS][column(18, 22)] = -0.4
+    kept = keep_plausible(margins, 3.0)
+    assert len(pieces_of(kept[Organ.ESOPHAGUS] > 0)) == 2
+    assert not ((kept[Organ.ESOPHAGUS] > 0) & (kept[Organ.AORTA] > 0)).any()
+
+
+def test_nothing_stays_nothing():
+    assert not any((margin > 0).any() for margin in keep_plausible(answer(), 3.0).values())

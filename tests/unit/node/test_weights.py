@@ -1,0 +1,215 @@
+"""Published archives become weights that load, whatever else they hold; what is wrong in them is named."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from algorithms.adapters.nnunet import NNUNetSegmenter
+from algorithms.adapters.nnunet_network import UNet
+from algorithms.body_part.network import VGG16, SliceRegressor
+from algorithms.body_part.scores import Reference
+from algorithms.weights import Store, WeightsFaulty, save
+from node import weights
+from node.errors import ConfigurationError
+from tests.unit.algorithms.adapters import published
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store((tmp_path / "weights",))
+
+
+def add(store: Store, name: str, file: Path) -> list[str]:
+    return [added.weights.name for added in weights.add(name, file, store.folders[0])]
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_a_published_archive_is_added_with_every_configuration_it_holds(
+    tmp_path: Path, store: Store, old: bool
+) -> None:
+    folds = {
+        "3d_fullres": [published.fold(0), published.fold(1)],
+        "3d_lowres": [published.fold(2)],
+        "3d_cascade_fullres": [published.fold(3, channels=5)],
+    }
+    file = published.write_archive(tmp_path / "Task055_SegTHOR.zip", folds, old=old)
+    names = ["segthor-task055", "segthor-task055-lowres", "segthor-task055-cascade"]
+    assert add(store, "segthor-task055", file) == names
+    assert [p.name for p in store.folders[0].iterdir() if p.name.startswith(".")] == []
+    for name, members in zip(names, folds.values(), strict=True):
+        checkpoint = store.get(name)
+        weights.verify(checkpoint)
+        found = checkpoint.tensors()
+        assert len(found) == len(members) * len(members[0])
+        for number, member in enumerate(members):
+            for key, tensor in member.items():
+                assert torch.equal(found[f"fold_{number}.{key}"], tensor)
+        assert checkpoint.card["source"] == "https://zenodo.org/records/4003545"
+    low = NNUNetSegmenter.from_checkpoint(store.get(names[1]))
+    cascade = NNUNetSegmenter.from_checkpoint(store.get(names[2]), previous=low)
+    assert cascade.plan.largest == ((1, 2, 3, 4), (1,), (3,))
+
+
+def test_one_fold_with_exactly_the_published_keys_and_shapes_is_added_and_loads(
+    tmp_path: Path, store: Store, shared_data: Path
+) -> None:
+    table = shared_data.parent / "reference" / "codes" / "statedict_nnunet_v1_task055_3d_fullres.json"
+    facts = json.loads(table.read_text())
+    plan = published.plans()
+    plan["plans_per_stage"][1] |= {
+        "current_spacing": np.array([2.5, 0.97656202, 0.97656202]),
+        "patch_size": np.array([64, 192, 160]),
+        "pool_op_kernel_sizes": facts["pool_op_kernel_sizes"],
+        "conv_kernel_sizes": facts["conv_kernel_sizes"],
+    }
+    plan["base_num_features"] = 32
+    tensors = {key: torch.full(shape, 0.01) for key, shape in facts["keys"].items()}
+    file = published.write_archive(tmp_path / "Task055_SegTHOR.zip", {"3d_fullres": [tensors]}, plan=plan)
+    assert add(store, "segthor-task055", file) == ["segthor-task055"]
+    checkpoint = store.get("segthor-task055")
+    shapes = {key.removeprefix("fold_0."): list(shape) for key, shape in checkpoint.shapes().items()}
+    assert shapes == facts["keys"]
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == 31_169_984
+    segmenter = NNUNetSegmenter.from_checkpoint(checkpoint, tta=False)
+    assert segmenter.plan.patch == (64, 192, 160)
+    assert segmenter.predict(torch.zeros(1, 1, 32, 64, 64)).shape == (1, 5, 32, 64, 64)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"tu.0.weight": None}, "segthor-task055: tensor fold_0.tu.0.weight is missing"),
+        ({"module.extra": torch.zeros(1)}, "tensor fold_0.module.extra belongs to another network"),
+        (
+            {"seg_outputs.1.weight": torch.zeros(3, 4, 1, 1, 1)},
+            r"has the shape \(3, 4, 1, 1, 1\) instead of \(5,",
+        ),
+    ],
+)
+def test_a_wrong_tensor_in_an_archive_is_named_and_nothing_is_added(
+    tmp_path: Path, store: Store, change: dict[str, torch.Tensor | None], said: str
+) -> None:
+    tensors = {key: tensor for key, tensor in (published.fold(0) | change).items() if tensor is not None}
+    file = published.write_archive(tmp_path / "a.zip", {"3d_fullres": [tensors]})
+    with pytest.raises(ConfigurationError, match=said):
+        add(store, "segthor-task055", file)
+    assert store.names() == ()
+
+
+def test_an_archive_without_these_weights_is_refused_with_where_to_get_them(
+    tmp_path: Path, store: Store
+) -> None:
+    file = published.write_archive(tmp_path / "a.zip", {"3d_lowres": [published.fold(0)]})
+    with pytest.raises(
+        ConfigurationError, match=r"holds no segthor-task055; Task055_SegTHOR\.zip is at https"
+    ):
+        add(store, "segthor-task055", file)
+
+
+def test_a_plan_that_asks_for_more_is_refused_by_name(tmp_path: Path, store: Store) -> None:
+    plan = published.plans() | {"num_modalities": 2}
+    file = published.write_archive(tmp_path / "a.zip", {"3d_fullres": [published.fold(0)]}, plan=plan)
+    with pytest.raises(ConfigurationError, match=r"3d_fullres: input .* is not one CT"):
+        add(store, "segthor-task055", file)
+
+
+def inference_settings() -> dict[str, Any]:
+    """What `inference-settings.json` holds."""
+    landmarks = {
+        name: {"mean": score, "std": 1.0} for name, score in Reference((-5.0, 6.0)).landmarks.items()
+    }
+    raw = landmarks | {"pelvis_start": {"mean": -5.1}, "eyes_end": {"mean": 6.2}}
+    return {
+        "slope_mean": 0.118,
+        "lower_quantile_tangential_slope": -0.037,
+        "upper_quantile_tangential_slope": 0.25,
+        "lookuptable_train_val": {"original": raw, "transformed": landmarks},
+        "settings": {"start-landmark": "pelvis_start", "end-landmark": "eyes_end"},
+    }
+
+
+def bpr_archive(file: Path, tensors: dict[str, torch.Tensor]) -> Path:
+    content = BytesIO()
+    torch.save(tensors, content)
+    with ZipFile(file, "w") as archive:
+        archive.writestr("public_bpr_model/model.pt", content.getvalue())
+        archive.writestr("public_bpr_model/config.json", "{}")
+        archive.writestr("public_bpr_model/inference-settings.json", json.dumps(inference_settings()))
+    return file
+
+
+def test_body_part_regression_is_added_with_its_reference_and_without_what_the_network_lacks(
+    tmp_path: Path, store: Store
+) -> None:
+    tensors = dict(SliceRegressor(**VGG16).state_dict())
+    file = bpr_archive(tmp_path / "public_bpr_model.zip", tensors | {"loss.weight": torch.zeros(1)})
+    assert add(store, "bpr", file) == ["bpr"]
+    checkpoint = store.get("bpr")
+    weights.verify(checkpoint)
+    assert checkpoint.shapes().keys() == tensors.keys()
+    assert Reference.from_config(checkpoint.config, "bpr").raw_ends == (-5.1, 6.2)
+
+
+def test_body_part_regression_that_lacks_a_tensor_is_refused(tmp_path: Path, store: Store) -> None:
+    tensors = dict(SliceRegressor(**VGG16).state_dict())
+    del tensors["fc7.bias"]
+    with pytest.raises(ConfigurationError, match=r"bpr: tensor fc7\.bias is missing"):
+        add(store, "bpr", bpr_archive(tmp_path / "a.zip", tensors))
+
+
+def test_weights_of_another_node_are_added_as_they_are(tmp_path: Path, store: Store) -> None:
+    file = published.write_archive(tmp_path / "a.zip", {"3d_fullres": [published.fold(0)]})
+    add(store, "segthor-task055", file)
+    first = store.get("segthor-task055")
+    other = Store((tmp_path / "other",))
+    assert add(other, "segthor-task055", first.path / "model.safetensors") == ["segthor-task055"]
+    assert other.get("segthor-task055").config == first.config
+    assert other.get("segthor-task055").weights == first.weights
+
+
+def test_tensors_without_their_plan_are_refused(tmp_path: Path, store: Store) -> None:
+    save_file(published.fold(0), tmp_path / "alone.safetensors")
+    with pytest.raises(ConfigurationError, match="its plan belongs beside the tensors"):
+        add(store, "segthor-task055", tmp_path / "alone.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "said"),
+    [
+        ("unicorn", "a.zip", "there are no published weights 'unicorn'; there are segthor-task055"),
+        ("bpr", "absent.zip", "there is no file"),
+        ("bpr", "a.zip", "not a zip archive"),
+        ("bpr", "a.safetensors", "not in the format of safetensors"),
+        ("bpr", "a.h5", r"neither a zip archive nor \.safetensors nor"),
+    ],
+)
+def test_a_wrong_name_or_file_is_named(tmp_path: Path, store: Store, name: str, file: str, said: str) -> None:
+    for there in ("a.zip", "a.safetensors", "a.h5"):
+        (tmp_path / there).write_bytes(b"nothing")
+    with pytest.raises(ConfigurationError, match=said):
+        add(store, name, tmp_path / file)
+
+
+def test_verifying_finds_a_changed_byte_and_a_tensor_of_another_network(tmp_path: Path, store: Store) -> None:
+    file = published.write_archive(tmp_path / "a.zip", {"3d_fullres": [published.fold(0)]})
+    add(store, "segthor-task055", file)
+    checkpoint = store.get("segthor-task055")
+    foreign = {
+        f"fold_0.{key}": tensor
+        for key, tensor in UNet(1, 2, 4, [(2, 2, 2)], [(3, 3, 3)] * 2).state_dict().items()
+    }
+    with pytest.raises(WeightsFaulty, match="fold_0"):
+        weights.verify(save(tmp_path / "x", "segthor-task055", foreign, checkpoint.config, {}))
+    tensors = checkpoint.path / "model.safetensors"
+    content = bytearray(tensors.read_bytes())
+    content[-1] ^= 1
+    tensors.write_bytes(content)
+    with pytest.raises(WeightsFaulty, match="SHA-256 differs"):
+        weights.verify(checkpoint)
