@@ -11,9 +11,10 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from algorithms.chest_ct.annotation import ChestCTAnnotation
+from algorithms import CATALOGUE
 from algorithms.phantoms import chest_ct
-from algorithms.protocol import BoolMask, Volume, silent
+from algorithms.protocol import Algorithm, BoolMask, Volume, silent
+from algorithms.weights import BUNDLED, Store
 
 
 def dice(a: BoolMask, b: BoolMask) -> float:
@@ -21,10 +22,10 @@ def dice(a: BoolMask, b: BoolMask) -> float:
     return float(2 * np.count_nonzero(a & b) / (np.count_nonzero(a) + np.count_nonzero(b)))
 
 
-def report(name: str, image: Volume, truth: Mapping[str, BoolMask]) -> None:
+def report(algorithm: Algorithm, name: str, image: Volume, truth: Mapping[str, BoolMask]) -> None:
     """Run the algorithm once and print a line."""
     start = time.perf_counter()
-    findings = ChestCTAnnotation().run(image, silent)
+    findings = algorithm.run(image, silent)
     seconds = time.perf_counter() - start
     found = {segment.label: segment.on_grid(image.voxels.shape) for segment in findings.segments}
     nothing = np.zeros(image.voxels.shape, dtype=np.bool_)
@@ -35,13 +36,21 @@ def report(name: str, image: Volume, truth: Mapping[str, BoolMask]) -> None:
 
 
 def lung_bases(folder: Path) -> tuple[Volume, dict[str, BoolMask]]:
-    """The labelled CT of TotalSegmentator's tests: the bases of both lungs."""
+    """The labelled CT of TotalSegmentator's tests: lung bases and the organs at risk in view."""
     image = nibabel.load(folder / "example_ct.nii.gz")
     labels = np.asarray(nibabel.load(folder / "example_seg_fast_force_split.nii.gz").dataobj)
     voxels = np.asarray(image.dataobj).astype(np.float32)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine
     uids = tuple(f"2.25.{index + 1}" for index in range(len(voxels)))
-    truth = {"Left lung": np.isin(labels, (10, 11)), "Right lung": np.isin(labels, (12, 13, 14))}
+    structures = {
+        "Left lung": (10, 11),
+        "Right lung": (12, 13, 14),
+        "Heart": (51,),
+        "Aorta": (52,),
+        "Esophagus": (15,),
+        "Spinal cord": (79,),
+    }
+    truth = {label: np.isin(labels, numbers) for label, numbers in structures.items()}
     return Volume(voxels, affine, "HU", "CT", uids), truth
 
 
@@ -51,14 +60,15 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="*", default=list(range(6)))
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     arguments = parser.parse_args()
+    algorithm = CATALOGUE["chest-ct-annotation"].load({}, "cpu", Store((BUNDLED,)))
     for seed in arguments.seeds:
         start = time.perf_counter()
         phantom = chest_ct(seed)
         made = time.perf_counter() - start
-        report(f"phantom {seed} (made in {made:.1f} s)", phantom.volume, phantom.truth)
+        report(algorithm, f"phantom {seed} (made in {made:.1f} s)", phantom.volume, phantom.truth)
     labelled = arguments.data / "ct-labelled-totalsegmentator" / "nifti"
     if labelled.is_dir():
-        report("TotalSegmentator lung bases", *lung_bases(labelled))
+        report(algorithm, "TotalSegmentator lung bases", *lung_bases(labelled))
 
 
 if __name__ == "__main__":

@@ -74,8 +74,8 @@ def ours(image: np.ndarray, labels: np.ndarray) -> Callable[[], int]:
     """The node's features, from the label map on."""
     from scipy.ndimage import find_objects
 
-    from algorithms.radiomics import measurement
     from algorithms.protocol import Segment, Volume
+    from algorithms.radiomics import measurement
     from algorithms.terminology import ANATOMICAL_STRUCTURE, LUNG
 
     uids = tuple(f"2.25.{index + 1}" for index in range(len(image)))

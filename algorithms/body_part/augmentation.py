@@ -11,6 +11,8 @@ import torch
 from torch.nn import functional
 
 _AIR = -1.0
+_TISSUES = np.array([-1.0, -0.6, -0.28, -0.17, -0.06, 0.2, 1.0])  # air, lung, fat, soft tissue, blood, bone
+_LEEWAY = np.array([0.0, 0.12, 0.04, 0.04, 0.06, 0.15, 0.2])
 
 
 def augment(slices: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
@@ -47,13 +49,12 @@ def _moved(slices: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
 
 
 def _with_other_values(slices: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """Another window, gain, offset, blur and noise; soft tissue lies near -0.2, bone above 0.2."""
+    """Another window, contrast, blur and noise."""
     if rng.random() < 0.5:
         slices = slices.clamp(max=float(rng.uniform(-0.1, 0.6)))
     if rng.random() < 0.3:
         slices = slices.clamp(min=float(rng.uniform(-1.0, -0.6)))
-    tissue = torch.sigmoid((slices + 0.5) * 20.0)
-    slices = slices * float(rng.uniform(0.85, 1.15)) + tissue * float(rng.uniform(-0.04, 0.04))
+    slices = _with_other_contrast(slices, rng)
     if rng.random() < 0.3:
         blurred = functional.avg_pool2d(slices[:, None], 3, stride=1, padding=1)[:, 0]
         slices = torch.lerp(slices, blurred, float(rng.uniform(0.3, 1.0)))
@@ -61,6 +62,13 @@ def _with_other_values(slices: torch.Tensor, rng: np.random.Generator) -> torch.
         noise = rng.standard_normal(slices.shape, dtype=np.float32)
         slices = slices + torch.from_numpy(noise) * float(rng.uniform(0.0, 0.03))
     return slices
+
+
+def _with_other_contrast(slices: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+    """Lung, fat, soft tissue, blood and bone each brighter or darker, their order kept."""
+    others = _TISSUES + rng.uniform(-1, 1, len(_TISSUES)) * _LEEWAY
+    changed = np.interp(slices.numpy(), _TISSUES, np.maximum.accumulate(others))
+    return torch.from_numpy(changed.astype(np.float32))
 
 
 def _within_circle(slices: torch.Tensor, radius: float) -> torch.Tensor:

@@ -1,11 +1,12 @@
 """Which parts of the body a volume shows, decided from its pixels; the routes' condition `covers`.
 
 To be covered takes more than to be in view: the published number of landmarks of the part. Two rules
-are stricter or wider than published, each for a reason:
+are not the published ones, each for a reason:
 
 - the chest also needs lung in the slices called chest, evidence that does not come from the network;
-- the head's published landmarks are C3, C2, C1 and the eyes, so that a head scan from the skull base
-  upwards would never count; two thirds of the range from C3 to the vertex do as well.
+- for the other parts two thirds of their own range of scores do as well: the head's landmarks are C3,
+  C2, C1 and the eyes, so that a head scan from the skull base upwards would never count, nor would an
+  abdomen scan that ends at the 12th thoracic vertebra.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ _LUNG_HU = (-950.0, -500.0)
 _SOFT_HU = (-200.0, 250.0)
 _LEAST_SOFT = 0.5  # of all that is denser than lung
 _LEAST_LUNG = 0.10  # of the section of the body
-_LEAST_OF_HEAD = 2 / 3
+_LEAST_OF_RANGE = 2 / 3
 _LEAST_LEGS_MM = 100.0
 
 
@@ -71,9 +72,13 @@ def judge(volume: Volume, curve: ScoreCurve, reference: Reference) -> Coverage:
     """What a volume shows whose slices have been scored."""
     if (reason := implausible(curve)) is not None:
         return Coverage(frozenset(), NO_PART, plausible=False, sentence=reason)
-    examined = {PARTS[part] for part in examined_parts(curve.values, reference)}
-    if _share_of_range("HEAD", curve.values, reference) >= _LEAST_OF_HEAD:
-        examined.add("head")
+    counted = examined_parts(curve.values, reference)
+    examined = {
+        name
+        for part, name in PARTS.items()
+        if part in counted
+        or (part != "CHEST" and _share_of_range(part, curve.values, reference) >= _LEAST_OF_RANGE)
+    }
     if np.count_nonzero(curve.values < 0) * curve.spacing_mm >= _LEAST_LEGS_MM:
         examined.add("legs")
     named = tag(curve, reference)

@@ -1,6 +1,6 @@
 """The recipe of the weights.
 
-    python -m algorithms.body_part.training --out FOLDER [--phantoms 48] [--volumes FOLDER] [--steps 2400]
+    python -m algorithms.body_part.training --out FOLDER [--phantoms 64] [--volumes FOLDER] [--steps 4000]
 
 Slices of one volume at equal gaps must score upwards and in equal steps, for which no labels are
 needed; where the heights of landmarks are known, as in phantoms, they fix the scale (`losses`).
@@ -61,7 +61,7 @@ class Recipe:
     shrink: int = 2
     widths: tuple[int, ...] = (12, 24, 48, 96, 128)
     convolutions: tuple[int, ...] = (1, 1, 2, 2, 2)
-    steps: int = 2400
+    steps: int = 4000
     volumes: int = 8
     slices: int = 6
     gap_mm: tuple[float, float] = (4.0, 40.0)
@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the store")
     parser.add_argument("--name", default="bpr-bundled")
-    parser.add_argument("--phantoms", type=int, default=48, help="seeds 0, 1, ...")
+    parser.add_argument("--phantoms", type=int, default=64, help="seeds 0, 1, ...")
     parser.add_argument("--volumes", type=Path, help="folder of .npz files; see `cases.read`")
     parser.add_argument("--steps", type=int, default=Recipe.steps)
     parser.add_argument("--seed", type=int, default=Recipe.seed)

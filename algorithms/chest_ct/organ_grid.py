@@ -13,7 +13,7 @@ from algorithms.spatial import Orientation, Shape, patient_grid, resample, shrin
 
 AIR_HU: Final = -1024.0
 _TISSUE_HU = -250.0
-_NOT_TRUNK = 0.1  # of the greatest projection of tissue; tables and raised arms are below it
+_NOT_TRUNK = 0.25  # of the greatest projection of tissue; tables and raised arms are below it
 _COLUMNS = 96
 _ROWS = (80, 112)  # fewest and most
 _STEP = 16

@@ -57,7 +57,7 @@ class Airway:
     @classmethod
     def draw(cls, rng: np.random.Generator, patient: Patient) -> "Airway":
         """Trachea in front of the esophagus; the right main bronchus is shorter, wider and steeper."""
-        z = float(rng.uniform(170, 186)) + 0.5 * patient.lift
+        z = float(rng.uniform(170, 186)) + 0.4 * patient.lift
         carina = patient.before_spine(float(rng.uniform(-5, 3)), float(rng.uniform(26, 33)), z)
         middle = patient.before_spine(float(rng.uniform(-4, 2)), float(rng.uniform(24, 29)), 240.0)
         top = patient.before_spine(float(rng.uniform(-2, 2)), float(rng.uniform(20, 25)), CRICOID_MM)

@@ -136,8 +136,8 @@ class Patient:
 
     @property
     def lift(self) -> float:
-        """How far the diaphragm lifts the heart above its place in the standard body."""
-        return 0.6 * (sum(self.domes) / 2 - 74.0)
+        """How far the diaphragm, on which the heart lies, lifts it above its place in the standard body."""
+        return 0.9 * (sum(self.domes) / 2 - 76.0) - 3.0
 
     def spine(self, z: float) -> float:
         """Y of the front of the vertebral body at a height."""

@@ -33,10 +33,11 @@ def body(curve, *, lung):
     ("low", "high", "parts"),
     [
         (42, 80, {"chest"}),
-        (-5, 48, {"pelvis"}),
+        (-5, 40, {"pelvis"}),
         (20, 56, {"abdomen"}),
         (20, 80, {"chest", "abdomen"}),
         (88, 108, {"head"}),
+        (-5, 47, {"pelvis", "abdomen"}),
         (70, 108, {"shoulder-neck", "head"}),
         (60, 68, set()),
         (-40, 12, {"legs"}),
