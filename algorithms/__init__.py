@@ -27,6 +27,12 @@ def _body_part(options: dict[str, str], device: str, store: "Store") -> Algorith
     return BodyPartRegression.from_options(options, device, store)
 
 
+def _radiomics(options: dict[str, str], _device: str, _store: "Store") -> Algorithm:
+    from algorithms.radiomics.given import Radiomics
+
+    return Radiomics.from_options(options)
+
+
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
     {
         entry.name: entry
@@ -54,6 +60,18 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 intended_use="Research use only. Not for diagnosis.",
                 load=_body_part,
                 needs=body_part_weights,
+            ),
+            CatalogueEntry(
+                name="radiomics",
+                version="0.1.0",
+                summary="Shape, first order and texture of segments that other software found",
+                modalities=frozenset({"SEG"}),
+                input="a SEG, BINARY or LABELMAP, and the CT, MR or PET it was made on",
+                outputs=("SR TID 1500: measurements of the given segments", "RTSTRUCT on request"),
+                licence="Apache-2.0",
+                intended_use="Research use only. Not for diagnosis.",
+                load=_radiomics,
+                needs=lambda _options: (),
             ),
         )
     }

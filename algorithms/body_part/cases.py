@@ -33,7 +33,7 @@ class Case:
 
     @classmethod
     def of(cls, volume: Volume, heights_mm: Mapping[str, float]) -> Self:
-        """Prepare a volume; empty slices at its ends are left out.
+        """Prepare a volume; empty slices at its ends, and those above a known crown, are left out.
 
         Args:
             volume: a CT with axial slices.
@@ -46,7 +46,8 @@ class Case:
         heights = _heights(volume)
         if not rises(volume):
             slices, heights = slices[::-1], heights[::-1]
-        with_body = np.flatnonzero(slices.max(axis=(1, 2)) > DENSEST_AIR)
+        has_body = slices.max(axis=(1, 2)) > DENSEST_AIR
+        with_body = np.flatnonzero(has_body & (heights <= heights_mm.get("head_end", np.inf)))
         shown = slice(with_body[0], with_body[-1] + 1)
         slices, heights = slices[shown], heights[shown]
         step = float(heights[1] - heights[0])

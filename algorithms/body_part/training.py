@@ -1,6 +1,6 @@
 """The recipe of the weights.
 
-    python -m algorithms.body_part.training --out FOLDER [--phantoms 64] [--volumes FOLDER] [--steps 4000]
+    python -m algorithms.body_part.training --out FOLDER [--phantoms 64] [--volumes FOLDER] [--steps 3000]
 
 Slices of one volume at equal gaps must score upwards and in equal steps, for which no labels are
 needed; where the heights of landmarks are known, as in phantoms, they fix the scale (`losses`).
@@ -61,7 +61,7 @@ class Recipe:
     shrink: int = 2
     widths: tuple[int, ...] = (12, 24, 48, 96, 128)
     convolutions: tuple[int, ...] = (1, 1, 2, 2, 2)
-    steps: int = 4000
+    steps: int = 3000
     volumes: int = 8
     slices: int = 6
     gap_mm: tuple[float, float] = (4.0, 40.0)
@@ -155,7 +155,7 @@ def total_loss(network: NormalisedRegressor, batch: Batch, recipe: Recipe, step:
 
 
 def _initialised(network: SliceRegressor) -> SliceRegressor:
-    """He's initialisation: there is no normalisation that would mend another."""
+    """He's initialisation, for ReLU."""
     for module in network.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from algorithms.chest_ct.organ_grid import OrganGrid
-from algorithms.chest_ct.organ_rules import Margins, Organ, pieces_of
+from algorithms.chest_ct.organ_rules import Margins, Organ, centres_of, pieces_of
 from algorithms.protocol import BoolMask
 
 _LEAST_ML = {Organ.HEART: 15.0, Organ.AORTA: 4.0, Organ.ESOPHAGUS: 1.0, Organ.SPINAL_CORD: 2.0}
@@ -132,28 +132,17 @@ def _beside(heart: BoolMask) -> npt.NDArray[np.bool_]:
 def _offset_from(cord: BoolMask, mask: BoolMask) -> tuple[float, float]:
     """Voxels by which the middle of a mask lies in front of the cord and to the left of it."""
     slices = np.flatnonzero(cord.any(axis=(1, 2)))
-    rows, columns = _centres(cord)[slices].T
+    rows, columns = centres_of(cord)[slices].T
     used = np.flatnonzero(mask.any(axis=(1, 2)))
-    centres = _centres(mask)[used]
+    centres = centres_of(mask)[used]
     weights = mask.sum(axis=(1, 2))[used]
     before = np.interp(used, slices, rows) - centres[:, 0]
     left = centres[:, 1] - np.interp(used, slices, columns)
     return float(np.average(before, weights=weights)), float(np.average(left, weights=weights))
 
 
-def _centres(mask: BoolMask) -> npt.NDArray[np.float64]:
-    """Row and column of the middle of each slice; nan where there is none."""
-    voxels = mask.sum(axis=(1, 2))
-    centres = np.full((len(mask), 2), np.nan)
-    used = voxels > 0
-    for axis in (1, 2):
-        positions = mask.sum(axis=3 - axis) @ np.arange(mask.shape[axis])
-        centres[used, axis - 1] = positions[used] / voxels[used]
-    return centres
-
-
 def _largest_jump(mask: BoolMask) -> float:
-    steps = np.linalg.norm(np.diff(_centres(mask), axis=0), axis=1)
+    steps = np.linalg.norm(np.diff(centres_of(mask), axis=0), axis=1)
     return float(np.max(steps[np.isfinite(steps)], initial=0.0))
 
 

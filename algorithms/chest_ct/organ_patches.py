@@ -88,9 +88,10 @@ def _placed(torso: Torso, rng: np.random.Generator) -> tuple[_Array, Labels]:
     """A part of the torso, turned, scaled and bent."""
     size, whole = np.array(PATCH), np.array(torso[0].shape)
     half = size / 2
-    centre = whole / 2 + rng.uniform(-1, 1, 3) * (whole[0] / 2 - 12, 10, 12)
+    centre = whole / 2 + rng.uniform(-1, 1, 3) * (whole[0] / 2 - 12, 16, 36)
     if rng.random() < _MEDIASTINAL:
         centre[0] = rng.choice(np.flatnonzero((torso[1] == Label.ESOPHAGUS).any(axis=(1, 2))))
+        centre[1:] = whole[1:] / 2 + rng.uniform(-1, 1, 2) * (10, 14)
     angles = rng.normal(0, 0.09, 3)
     scale = np.exp(rng.normal(0, 0.07) + rng.normal(0, 0.05, 3))
     matrix = _turn(angles) * scale

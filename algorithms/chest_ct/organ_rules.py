@@ -1,7 +1,8 @@
-"""What of the network's answer can be the organ: pieces large enough, joined across short gaps.
+"""What of the network's answer can be the organ: large enough, in one course, and where it belongs.
 
 A margin is a field on the organ grid that is positive inside the organ; all arrays are canonical, with
-axes to head, back and left.
+axes to head, back and left, in cubic voxels. The spinal cord is settled first, for it lies most surely;
+the others must lie in front of it.
 """
 
 from collections.abc import Mapping
@@ -10,8 +11,10 @@ from typing import Final
 
 import cc3d
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
+from algorithms.chest_ct.morphology import dilate
 from algorithms.protocol import BoolMask, Voxels
 
 Margins = Mapping["Organ", Voxels]
@@ -28,31 +31,34 @@ class Organ(StrEnum):
 
 ORGANS: Final = tuple(Organ)
 
-_ONE_PIECE = (Organ.HEART,)
-_PIECE_ML = {Organ.AORTA: 1.5, Organ.ESOPHAGUS: 0.4, Organ.SPINAL_CORD: 0.8}
-_PIECE_SHARE = 0.04  # of the largest piece
+_PIECE_ML = {Organ.HEART: 4.0, Organ.AORTA: 1.0, Organ.ESOPHAGUS: 0.3, Organ.SPINAL_CORD: 0.5}
+_REACH_MM = {Organ.HEART: 0.0, Organ.AORTA: 24.0, Organ.ESOPHAGUS: 24.0, Organ.SPINAL_CORD: 18.0}
+_BEFORE_CORD_MM = {Organ.HEART: (20.0, 190.0), Organ.AORTA: (0.0, 150.0), Organ.ESOPHAGUS: (5.0, 125.0)}
+_ASIDE_MM = {Organ.HEART: 130.0, Organ.AORTA: 75.0, Organ.ESOPHAGUS: 70.0}
+_BEYOND_CORD_MM = 24.0
 _WEAK = -0.6  # a margin that may join two pieces, but is no piece by itself
 _BARELY = np.float32(0.01)
 _OUTSIDE = np.float32(-1.0)
 
 
 def keep_plausible(margins: Margins, spacing_mm: float) -> dict[Organ, Voxels]:
-    """The margins of all organs with what cannot be the organ taken out.
+    """The margins of all organs with what cannot be the organ taken out, in the order of `ORGANS`.
 
     Args:
         margins: by organ; at most one is positive in any voxel.
-        spacing_mm: edge of the cubic voxels.
+        spacing_mm: edge of the voxels.
     """
-    taken = np.zeros(next(iter(margins.values())).shape, dtype=np.bool_)
+    taken = np.zeros(margins[Organ.HEART].shape, dtype=np.bool_)
     for margin in margins.values():
         taken |= margin > 0
-    kept = {}
-    for organ, margin in margins.items():
-        joined = margin if organ in _ONE_PIECE else _joined(margin, taken)
-        kept[organ] = _pieces(organ, joined, spacing_mm)
+    kept = {Organ.SPINAL_CORD: _course(Organ.SPINAL_CORD, margins[Organ.SPINAL_CORD], taken, spacing_mm)}
+    elsewhere = _Elsewhere(kept[Organ.SPINAL_CORD] > 0, spacing_mm)
+    for organ in (Organ.HEART, Organ.AORTA, Organ.ESOPHAGUS):
+        margin = np.where(elsewhere.of(organ), _OUTSIDE, margins[organ])
+        kept[organ] = _course(organ, margin, taken, spacing_mm)
     filled = ndimage.binary_fill_holes(kept[Organ.HEART] > 0) & ~taken
     kept[Organ.HEART][filled] = _BARELY
-    return kept
+    return {organ: kept[organ] for organ in ORGANS}
 
 
 def pieces_of(mask: BoolMask) -> list[int]:
@@ -61,19 +67,61 @@ def pieces_of(mask: BoolMask) -> list[int]:
     return sorted(np.bincount(labels.ravel())[1:].tolist(), reverse=True)
 
 
-def _pieces(organ: Organ, margin: Voxels, spacing_mm: float) -> Voxels:
+def centres_of(mask: BoolMask) -> npt.NDArray[np.float64]:
+    """Row and column of the middle of each slice; nan where there is none."""
+    voxels = mask.sum(axis=(1, 2))
+    centres = np.full((len(mask), 2), np.nan)
+    used = voxels > 0
+    for axis in (1, 2):
+        positions = mask.sum(axis=3 - axis) @ np.arange(mask.shape[axis])
+        centres[used, axis - 1] = positions[used] / voxels[used]
+    return centres
+
+
+class _Elsewhere:
+    """Where an organ cannot be, seen from the spinal cord."""
+
+    def __init__(self, cord: BoolMask, spacing_mm: float) -> None:
+        slices = np.flatnonzero(cord.any(axis=(1, 2)))
+        self._shape, self._known = cord.shape, bool(slices.size)
+        if self._known:
+            rows, columns = (np.interp(np.arange(len(cord)), slices, c) for c in centres_of(cord)[slices].T)
+            beyond = np.maximum(slices[0] - np.arange(len(cord)), np.arange(len(cord)) - slices[-1])
+            self._beyond = beyond[:, None, None] * spacing_mm
+            self._before = (rows[:, None] - np.arange(cord.shape[1]))[:, :, None] * spacing_mm
+            self._aside = np.abs(columns[:, None] - np.arange(cord.shape[2]))[:, None, :] * spacing_mm
+
+    def of(self, organ: Organ) -> BoolMask:
+        """The voxels too far from the cord in any direction; none where there is no cord."""
+        if not self._known:
+            return np.zeros(self._shape, dtype=np.bool_)
+        low, high = _BEFORE_CORD_MM[organ]
+        outside = (self._before < low) | (self._before > high)
+        outside = outside | (self._aside > _ASIDE_MM[organ]) | (self._beyond > _BEYOND_CORD_MM)
+        return np.asarray(outside, dtype=np.bool_)
+
+
+def _course(organ: Organ, margin: Voxels, taken: BoolMask, spacing_mm: float) -> Voxels:
+    """The largest piece, and those that go on where it ends."""
+    reach_mm = _REACH_MM[organ]
+    if reach_mm:
+        margin = _joined(margin, taken)
     labels = cc3d.connected_components(margin > 0, connectivity=26)
     voxels = np.bincount(labels.ravel())
     voxels[0] = 0
     if not voxels.any():
         return margin
-    if organ in _ONE_PIECE:
-        good = voxels == voxels.max()
-    else:
-        least = _PIECE_ML[organ] * 1000 / spacing_mm**3
-        good = voxels >= max(least, _PIECE_SHARE * voxels.max())
-    wrong = (labels > 0) & ~good[labels]
-    return np.where(wrong, _OUTSIDE, margin)
+    least = _PIECE_ML[organ] * 1000 / spacing_mm**3
+    kept = labels == int(voxels.argmax())
+    candidates = [piece for piece in np.argsort(-voxels)[1:] if voxels[piece] >= least]
+    for piece in candidates if reach_mm else ():
+        other = labels == piece
+        fresh = other.any(axis=(1, 2)) & ~kept.any(axis=(1, 2))
+        goes_on = np.count_nonzero(fresh) * 2 > np.count_nonzero(other.any(axis=(1, 2)))
+        goes_on |= organ is Organ.AORTA  # the ascending lies beside the descending
+        if goes_on and (dilate(kept, reach_mm, (spacing_mm,) * 3) & other).any():
+            kept |= other
+    return np.where((labels > 0) & ~kept, _OUTSIDE, margin)
 
 
 def _joined(margin: Voxels, taken: BoolMask) -> Voxels:

@@ -50,7 +50,7 @@ _SAVE_EVERY = 250
 class Schedule:
     """How long and how fast it learns: one cycle, warm-up then cosine."""
 
-    steps: int = 4000
+    steps: int = 6000
     warm_up: int = 200
     peak: float = 1.2e-3
 

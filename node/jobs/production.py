@@ -7,12 +7,15 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from pydicom import Dataset
 
 from algorithms.protocol import Algorithm, CatalogueEntry, Findings, Progress, Unsuitable, Volume
 from algorithms.weights import Store, WeightsFaulty, WeightsMissing
 from node.errors import NotCovered, Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
-from node.inbound import volumes
+from node.inbound import segmentations, volumes
+from node.inbound.segmentations import Given
 from node.jobs.order import Order
 from node.outbound import document, gate, tables
 from node.outbound.equipment import EncodedObject, Provenance
@@ -78,6 +81,7 @@ def produce(
     paths: Sequence[Path],
     provenance: Provenance,
     *,
+    segmentation: Path | None = None,
     store: Store,
     device: str,
     progress: Progress,
@@ -85,10 +89,20 @@ def produce(
 ) -> Produced:
     """Read a series, run an algorithm on it, encode what it found, and prove the objects.
 
+    Args:
+        entry: the algorithm.
+        paths: of the images.
+        provenance: of what is to be made.
+        segmentation: made elsewhere; its segments then stand for those that an algorithm would find.
+        store: where weights are.
+        device: to run on.
+        progress: told of each stage.
+        watch: keeps the seconds.
+
     Raises:
         UnsuitableImage: the image is not what the algorithm is made for.
         NotCovered: it does not show the parts of the body that were ordered.
-        IrregularGeometry: the slices form no regular volume.
+        IrregularGeometry: the slices form no regular volume, or the segmentation is on another grid.
         UnknownOption: the algorithm does not take these options.
         ResourceInadequate: weights are missing, or were changed.
         Faulty: the gate found a fault in an object.
@@ -98,40 +112,62 @@ def produce(
     progress(0.0, "read")
     with watch.stage("read"):
         volume, sources = volumes.read(paths, _within(progress, 0.0, 0.1))
+        given = segmentations.read(segmentation, volume, sources) if segmentation else None
     if order.covers:
         with watch.stage("cover"):
             _must_cover(order.covers, volume, store, device, _within(progress, 0.1, 0.2))
     with watch.stage("run"):
-        try:
-            findings = _load(entry, options, device, store).run(volume, _within(progress, 0.2, 0.8))
-        except Unsuitable as verdict:
-            raise UnsuitableImage(str(verdict)) from None
+        algorithm = _load(entry, options, device, store)
+        findings = _find(algorithm, volume, given, _within(progress, 0.2, 0.8))
     if order.radiomics and findings.segments:
         progress(0.8, "radiomics")
         with watch.stage("radiomics"):
             findings = _with_radiomics(findings, volume, order.radiomics)
+    header = given.header if given else None
     progress(0.85, "encode")
     with watch.stage("encode"):
-        objects = encode_all(findings, volume, sources, provenance, rtstruct=order.rtstruct)
+        objects = encode_all(findings, volume, sources, provenance, rtstruct=order.rtstruct, given=header)
     progress(0.9, "gate")
     with watch.stage("gate"):
         try:
-            gate.prove(objects, findings, volume, sources, provenance, rtstruct=order.rtstruct)
+            gate.prove(
+                objects, findings, volume, sources, provenance, rtstruct=order.rtstruct, given=header
+            )
         except Quarantined as verdict:
             raise Faulty(verdict, objects) from None
     summary = document.of(findings, volume, sources, provenance, objects=objects, seconds=watch.seconds)
-    features = tables.rows(
-        findings.measurements,
-        study_instance_uid=str(sources[0].StudyInstanceUID),
-        series_instance_uid=str(sources[0].SeriesInstanceUID),
-        provenance=provenance,
-    )
-    return Produced(volume, findings, tuple(objects), summary, features)
+    if header:
+        _number(summary, header)
+    return Produced(volume, findings, tuple(objects), summary, _features(findings, sources[0], provenance))
 
 
 def _within(progress: Progress, start: float, end: float) -> Progress:
     """Progress of a part, as progress of the whole."""
     return lambda fraction, stage: progress(start + fraction * (end - start), stage)
+
+
+def _find(algorithm: Algorithm, volume: Volume, given: Given | None, progress: Progress) -> Findings:
+    if given:
+        return Findings(given.segments)
+    try:
+        return algorithm.run(volume, progress)
+    except Unsuitable as verdict:
+        raise UnsuitableImage(str(verdict)) from None
+
+
+def _number(summary: dict[str, Any], given: Dataset) -> None:
+    """Segments that were given keep their numbers."""
+    for segment, item in zip(summary["segments"], given.SegmentSequence, strict=True):
+        segment["number"] = int(item.SegmentNumber)
+
+
+def _features(findings: Findings, source: Dataset, provenance: Provenance) -> list[tables.Row]:
+    return tables.rows(
+        findings.measurements,
+        study_instance_uid=str(source.StudyInstanceUID),
+        series_instance_uid=str(source.SeriesInstanceUID),
+        provenance=provenance,
+    )
 
 
 def _read_order(provenance: Provenance) -> tuple[Order, dict[str, str]]:

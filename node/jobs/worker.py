@@ -25,8 +25,10 @@ from node.errors import (
     Transient,
 )
 from node.jobs.index import Index
+from node.jobs.inputs import Input
 from node.jobs.outbox import CONFIRMED, PENDING, REFUSED, Delivery, Outbox, Result
 from node.jobs.production import Faulty, Stopwatch, produce, provenance_of
+from node.jobs.reception import study_in_spool
 from node.jobs.schema import DatabaseUnavailable
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
@@ -87,22 +89,18 @@ class Worker:
         entry = self.catalogue.get(item.algorithm)
         if entry is None or entry.version != item.version:
             raise ResourceInadequate(f"{item.algorithm} {item.version} is not installed on {self.name}")
-        provenance = provenance_of(entry, item.options, item.sop_instance_uids, self.store)
+        source = self._study_input(item) if "SEG" in entry.modalities else self._series_input(item)
+        provenance = provenance_of(entry, item.options, source.sop_instance_uids, self.store)
         waited = (datetime.now(UTC) - item.created_at).total_seconds()
         watch = Stopwatch({"wait": round(waited, 3)})
         stored = self.outbox.results(provenance.run_uid)
         if not stored:
-            paths = self.index.paths(item.study_instance_uid, item.sop_instance_uids)
-            if len(paths) < len(item.sop_instance_uids):
-                missing = len(item.sop_instance_uids) - len(paths)
-                raise IncompleteInput(
-                    f"{missing} of {len(item.sop_instance_uids)} instances are not in the spool"
-                )
             try:
                 produced = produce(
                     entry,
-                    [self.settings.spool / path for path in paths],
+                    source.images,
                     provenance,
+                    segmentation=source.segmentation,
                     store=self.store,
                     device=self.device,
                     progress=lease.progress,

@@ -15,7 +15,11 @@ from node.outbound.equipment import EncodedObject, Provenance
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """An object read back, and what it is compared with."""
+    """An object read back, and what it is compared with.
+
+    Attributes:
+        given: the segmentation in which the segments were given; None where the algorithm found them.
+    """
 
     encoded: EncodedObject
     dataset: Dataset
@@ -24,6 +28,7 @@ class Case:
     sources: Sequence[Dataset]
     provenance: Provenance
     siblings: Mapping[str, EncodedObject]
+    given: Dataset | None = None
 
     @cached_property
     def items(self) -> Sequence[tuple[str, Dataset]]:

@@ -9,7 +9,7 @@ import re
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from io import BytesIO
 from typing import Final
 
@@ -55,6 +55,7 @@ _FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
 _IOD_NAMES: Final = {"seg": "Segmentation", "sr": "Comprehensive3DSR", "rtstruct": "RTStructureSet"}
 _INHERITED_PATHS = tuple(f"/{keyword}" for keyword in INHERITED_SEQUENCES)
 _ERROR = re.compile(r"Error - (?:</(?P<keyword>\w+)\()?.*")
+_SHOWN: Final = 20
 _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 
@@ -66,6 +67,7 @@ def prove(
     provenance: Provenance,
     *,
     rtstruct: bool = False,
+    given: Dataset | None = None,
 ) -> None:
     """Prove that the objects say what was found, where it was found, of whom, and by whom.
 
@@ -76,23 +78,30 @@ def prove(
         sources: the headers of the slices, in slice order.
         provenance: who found it.
         rtstruct: whether an RT Structure Set was asked for.
+        given: the segmentation in which the segments were given; None where the algorithm found them.
 
     Raises:
-        Quarantined: with every reason that was found.
+        Quarantined: with the reasons that were found.
     """
     siblings = {item.sop_instance_uid: item for item in objects}
-    reasons = [*_missing(objects, findings, rtstruct=rtstruct)]
+    reasons = _missing(objects, roles_of(findings, rtstruct=rtstruct, given=given))
     for item in objects:
         try:
             dataset = pydicom.dcmread(BytesIO(item.content))
         except (InvalidDicomError, EOFError) as error:
             reasons.append(f"{item.role}: cannot be read back: {error}")
             continue
-        case = Case(item, dataset, findings, volume, sources, provenance, siblings)
+        case = Case(item, dataset, findings, volume, sources, provenance, siblings, given)
         for check in (*_ALWAYS, *_FIDELITY[item.role]):
             reasons += [f"{item.role}: {reason}" for reason in _reasons(check, case)]
     if reasons:
-        raise Quarantined("; ".join(dict.fromkeys(reasons)))
+        raise Quarantined(_verdict(list(dict.fromkeys(reasons))))
+
+
+def _verdict(reasons: Sequence[str]) -> str:
+    """One fault of an encoder may show in every frame, so only the first reasons are listed."""
+    more = [f"and {len(reasons) - _SHOWN} more"] if len(reasons) > _SHOWN else []
+    return "; ".join([*reasons[:_SHOWN], *more])
 
 
 def _reasons(check: Check, case: Case) -> list[str]:
@@ -102,12 +111,13 @@ def _reasons(check: Check, case: Case) -> list[str]:
         return [f"cannot be read back: {error}"]
 
 
-def _missing(objects: Sequence[EncodedObject], findings: Findings, *, rtstruct: bool) -> Iterator[str]:
+def _missing(objects: Sequence[EncodedObject], wanted: Collection[Role]) -> list[str]:
     roles = Counter(item.role for item in objects)
-    for role in ROLES:
-        wanted = role in roles_of(findings, rtstruct=rtstruct)
-        if roles[role] != wanted:
-            yield f"{role}: there are {roles[role]} objects, and {int(wanted)} should be"
+    return [
+        f"{role}: there are {roles[role]} objects, and {int(role in wanted)} should be"
+        for role in ROLES
+        if roles[role] != (role in wanted)
+    ]
 
 
 def _identifiers(case: Case) -> Iterator[str]:
@@ -173,6 +183,8 @@ def _provenance(case: Case) -> Iterator[str]:
 def _references(case: Case) -> Iterator[str]:
     known = {str(s.SOPInstanceUID): str(s.SOPClassUID) for s in case.sources}
     known |= {uid: item.sop_class_uid for uid, item in case.siblings.items()}
+    if case.given is not None:
+        known[str(case.given.SOPInstanceUID)] = str(case.given.SOPClassUID)
     evidence: set[tuple[str, str]] = set()
     referenced: set[tuple[str, str]] = set()
     for path, item in case.items:
@@ -189,8 +201,11 @@ def _references(case: Case) -> Iterator[str]:
 
 
 def _codes(case: Case) -> Iterator[str]:
+    """Codes of a segmentation by other software are repeated as they are, of whatever scheme."""
     own = (item for path, item in case.items if not path.startswith(_INHERITED_PATHS))
-    for code in {coding.code_of(item) for item in own if "CodeValue" in item}:
+    given = case.findings.segments if case.given is not None else ()
+    repeated = {code for segment in given for code in (segment.category, segment.type, segment.laterality)}
+    for code in {coding.code_of(item) for item in own if "CodeValue" in item} - repeated:
         yield from coding.faults(code)
 
 

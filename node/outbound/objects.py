@@ -10,16 +10,19 @@ from node.outbound import seg, slices_sr, sr
 from node.outbound.equipment import EncodedObject, Provenance, Role, encoded
 
 
-def roles_of(findings: Findings, *, rtstruct: bool) -> frozenset[Role]:
-    """The objects that say all that was found; an RT Structure Set only where it was asked for."""
-    given: dict[Role, bool] = {
-        "seg": bool(findings.segments),
+def roles_of(findings: Findings, *, rtstruct: bool, given: Dataset | None = None) -> frozenset[Role]:
+    """The objects that say all that was found.
+
+    An RT Structure Set only where it was asked for, no segmentation where the segments were given in one.
+    """
+    there: dict[Role, bool] = {
+        "seg": given is None and bool(findings.segments),
         "sr": bool(findings.measurements),
         "regions": any(region.sop_instance_uids for region in findings.regions),
         "landmarks": bool(findings.landmarks),
         "rtstruct": rtstruct and bool(findings.segments),
     }
-    return frozenset(role for role, wanted in given.items() if wanted)
+    return frozenset(role for role, wanted in there.items() if wanted)
 
 
 def encode_all(
@@ -29,6 +32,7 @@ def encode_all(
     provenance: Provenance,
     *,
     rtstruct: bool,
+    given: Dataset | None = None,
 ) -> list[EncodedObject]:
     """Encode the findings, in the order in which the objects are sent.
 
@@ -38,13 +42,16 @@ def encode_all(
         sources: the headers of its slices, in slice order.
         provenance: who found it.
         rtstruct: whether an RT Structure Set is asked for.
+        given: the segmentation in which the segments were given; None where the algorithm found them.
+            Its Segment Sequence has an item for each segment of the findings, in their order.
 
     Raises:
         ValueError: the findings refer to segments or slices that there are not.
         UnsuitableImage: the sources lack a UID without which nothing can refer to them.
         IrregularGeometry: the sources are not the slices of the volume, or lie elsewhere.
     """
-    wanted = roles_of(findings, rtstruct=rtstruct)
+    wanted = roles_of(findings, rtstruct=rtstruct, given=given)
+    segmentation = given
     made: list[EncodedObject] = []
     if "seg" in wanted:
         segmentation = seg.encode(findings, volume, sources, provenance)

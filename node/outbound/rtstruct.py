@@ -1,8 +1,8 @@
 """Segments as an RT Structure Set (PS3.3 A.19), for treatment planning.
 
 An ROI for each segment; on each slice that holds it, closed planar contours in the plane of that slice.
-Written here: highdicom has no RT objects, and rt-utils (1.2.7, MIT) takes whole-grid masks, some 10 s for
-60 structures, fills holes or leaves them to the reader, and writes no codes.
+Written here: highdicom has no RT objects, our segments are cropped masks that go through the affine, and
+each structure is written with its code.
 """
 
 from collections.abc import Iterable, Iterator, Sequence

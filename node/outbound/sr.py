@@ -6,7 +6,7 @@ by the same Tracking UID, and says why a person should look at it first. Groups 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from highdicom.sr import (
     AlgorithmIdentification,
@@ -46,6 +46,11 @@ TITLE: Final = Code("126000", "DCM", "Imaging Measurement Report")
 COMMENT: Final = Code("121106", "DCM", "Comment")
 """Concept name of the doubt about a segment, a qualitative evaluation in words (TID 1411 row 17)."""
 
+PRIVATE_SCHEMES: Final = "99"
+"""How the designators of coding schemes begin that are in no registry (PS3.3 8.2)."""
+
+_SCHEME_NAMES: Final[Mapping[str, str]] = {"99PYRADIOMICS": "Features as pyradiomics codes them"}
+
 Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
 _PROCEDURES: Final[Mapping[str, Code]] = {
@@ -56,29 +61,52 @@ _PROCEDURES: Final[Mapping[str, Code]] = {
 _ANY_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
 
 
+class Tracked(NamedTuple):
+    """How a report speaks of a segment: by Segment Number, Tracking ID and Tracking UID."""
+
+    number: int
+    identifier: str
+    uid: str
+
+
+def tracked(findings: Findings, seg: Dataset, provenance: Provenance) -> list[Tracked]:
+    """The segments as their segmentation numbers and tracks them; tracking that it lacks is made up for."""
+    return [
+        Tracked(
+            int(item.SegmentNumber),
+            str(item.get("TrackingID") or segment.label),
+            str(item.get("TrackingUID") or tracking_uid(segment, provenance)),
+        )
+        for segment, item in zip(findings.segments, seg.SegmentSequence, strict=True)
+    ]
+
+
 def encode_measurements(
-    findings: Findings, sources: Sequence[Dataset], seg: Dataset, provenance: Provenance
+    findings: Findings, sources: Sequence[Dataset], seg: Dataset | None, provenance: Provenance
 ) -> Dataset:
     """Encode the measurements of the findings.
 
     Args:
         findings: with at least one measurement, each of a segment.
         sources: the headers of the image.
-        seg: the SEG that holds the segments, numbered as in the findings.
+        seg: the segmentation that holds the segments, made here or given; its Segment Sequence has an item
+            for each of them, in the order of the findings.
         provenance: who measured.
 
     Raises:
         ValueError: there is no measurement, or one belongs to no segment of the findings.
     """
     strangers = {str(m.segment) for m in findings.measurements} - {s.label for s in findings.segments}
-    if strangers or not findings.measurements:
+    if strangers or not findings.measurements or seg is None:
         raise ValueError(f"measurements of no segment: {', '.join(sorted(strangers)) or 'none at all'}")
     groups = [
-        _group(number, segment, measured, seg, sources[0], provenance)
-        for number, segment in enumerate(findings.segments, start=1)
+        _group(name, segment, measured, seg, sources[0], provenance)
+        for name, segment in zip(tracked(findings, seg, provenance), findings.segments, strict=True)
         if (measured := [m for m in findings.measurements if m.segment == segment.label])
     ]
-    return document("sr", groups, [*sources, seg], provenance, description="measurements")
+    report = document("sr", groups, [*sources, seg], provenance, description="measurements")
+    _identify_private_schemes(report, findings)
+    return report
 
 
 def document(
@@ -150,6 +178,21 @@ def _list_evidence(report: Dataset, evidence: Sequence[Dataset]) -> None:
     report.pop("PertinentOtherEvidenceSequence", None)
 
 
+def _identify_private_schemes(report: Dataset, findings: Findings) -> None:
+    """Coding Scheme Identification Sequence (PS3.3 C.12.1.1): what no registry explains is named."""
+    used = [code for s in findings.segments for code in (s.category, s.type, s.laterality) if code]
+    used += [measurement.code for measurement in findings.measurements]
+    items = []
+    for designator in sorted({code.scheme for code in used if code.scheme.startswith(PRIVATE_SCHEMES)}):
+        item = Dataset()
+        item.CodingSchemeDesignator = designator
+        if designator in _SCHEME_NAMES:
+            item.CodingSchemeName = _SCHEME_NAMES[designator]
+        items.append(item)
+    if items:
+        report.CodingSchemeIdentificationSequence = items
+
+
 def _observer(provenance: Provenance) -> ObservationContext:
     """TID 1004: the values are those of the Contributing Equipment item (IHE AIR 6.5.3.1)."""
     device = DeviceObserverIdentifyingAttributes(
@@ -167,7 +210,7 @@ def _observer(provenance: Provenance) -> ObservationContext:
 
 
 def _group(
-    number: int,
+    name: Tracked,
     segment: Segment,
     measurements: Sequence[Measurement],
     seg: Dataset,
@@ -179,13 +222,11 @@ def _group(
         laterality=concept(segment.laterality) if segment.laterality else None,
     )
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(
-            uid=tracking_uid(segment, provenance), identifier=segment.label
-        ),
+        tracking_identifier=TrackingIdentifier(uid=name.uid, identifier=name.identifier),
         referenced_segment=ReferencedSegment(
             sop_class_uid=seg.SOPClassUID,
             sop_instance_uid=seg.SOPInstanceUID,
-            segment_number=number,
+            segment_number=name.number,
             source_series=SourceSeriesForSegmentation(str(source.SeriesInstanceUID)),
         ),
         finding_category=concept(segment.category),

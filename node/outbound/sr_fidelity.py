@@ -12,7 +12,7 @@ from node.outbound import coding, reports, slices_sr
 from node.outbound.equipment import Role
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
-from node.outbound.sr import TITLE, procedure_reported
+from node.outbound.sr import PRIVATE_SCHEMES, TITLE, Tracked, procedure_reported, tracked
 
 Shown = Mapping[str, tuple[tuple[reports.Site, ...], tuple[tuple[Code, Code], ...]]]
 """By SOP Instance UID, the sites and the evaluations that the group of a slice must have."""
@@ -34,16 +34,33 @@ def _report(case: Case) -> Iterator[str]:
 
 def _measurements(case: Case) -> Iterator[str]:
     groups = {group.tracking_uid: group for group in case.groups}
-    for number, segment in enumerate(case.findings.segments, start=1):
+    for name, segment in zip(_tracked(case), case.findings.segments, strict=True):
         measured = [m for m in case.findings.measurements if m.segment == segment.label]
-        group = groups.pop(tracking_uid(segment, case.provenance), None)
+        group = groups.pop(name.uid, None)
         if measured and not group:
             yield f"segment {segment.label!r}: it has no measurement group with its tracking UID"
         elif group:
-            for fault in _group_faults(group, number, segment, measured, case):
+            for fault in _group_faults(group, name, segment, measured, case):
                 yield f"segment {segment.label!r}: {fault}"
     if groups:
         yield f"{len(groups)} measurement groups belong to no segment"
+
+
+def _tracked(case: Case) -> list[Tracked]:
+    if case.given is not None:
+        return tracked(case.findings, case.given, case.provenance)
+    return [
+        Tracked(number, segment.label, tracking_uid(segment, case.provenance))
+        for number, segment in enumerate(case.findings.segments, start=1)
+    ]
+
+
+def _private_schemes(case: Case) -> Iterator[str]:
+    named = {str(item.CodingSchemeDesignator) for _, item in case.items if "CodeValue" in item}
+    private = sorted(name for name in named if name.startswith(PRIVATE_SCHEMES))
+    identified = case.dataset.get("CodingSchemeIdentificationSequence", ())
+    compared = {"list of private coding schemes": ([i.CodingSchemeDesignator for i in identified], private)}
+    yield from differences(compared)
 
 
 def _sites(segment: Segment) -> tuple[reports.Site, ...]:
@@ -52,12 +69,13 @@ def _sites(segment: Segment) -> tuple[reports.Site, ...]:
 
 
 def _group_faults(
-    group: reports.Group, number: int, segment: Segment, measured: Sequence[Measurement], case: Case
+    group: reports.Group, name: Tracked, segment: Segment, measured: Sequence[Measurement], case: Case
 ) -> Iterator[str]:
-    segmentation = case.provenance.uid("seg/instance")
+    own = case.provenance.uid("seg/instance")
+    segmentation = own if case.given is None else str(case.given.SOPInstanceUID)
     compared = {
-        "referenced segment": (group.segment, (segmentation, number)),
-        "tracking identifier": (group.tracking_identifier, segment.label),
+        "referenced segment": (group.segment, (segmentation, name.number)),
+        "tracking identifier": (group.tracking_identifier, name.identifier),
         "category": (group.category, segment.category),
         "finding": (group.finding, segment.type),
         "list of sites": (group.sites, _sites(segment)),
@@ -121,6 +139,6 @@ def _slices(case: Case, role: Role, shown: Shown) -> Iterator[str]:
             yield f"slice {uid}: {fault}"
 
 
-MEASUREMENTS: Final[tuple[Check, ...]] = (_report, _measurements)
+MEASUREMENTS: Final[tuple[Check, ...]] = (_report, _measurements, _private_schemes)
 LANDMARKS: Final[tuple[Check, ...]] = (_report, _landmarks)
 REGIONS: Final[tuple[Check, ...]] = (_report, _regions)

@@ -114,13 +114,15 @@ def workitem(rooms: Entered, uid: str) -> WorkitemOut:
 @router.get("/workitems/{uid}/findings", response_class=FileResponse)
 def findings(rooms: Entered, uid: str) -> Path:
     """What the algorithm found, the same document as `findings.json` of `ainode run`."""
-    item = rooms.worklist.get(uid)
-    if item.run_uid is None:
-        raise NoSuchWorkitem(f"workitem {uid} has no findings yet; it is {item.state}")
-    file = rooms.settings.results / item.run_uid / "findings.json"
-    if not file.exists():
-        raise NoSuchWorkitem(f"the findings of workitem {uid} are gone from the results folder")
-    return file
+    return _file(rooms, uid, "findings.json")
+
+
+@router.get("/workitems/{uid}/features", response_class=FileResponse)
+def features(
+    rooms: Entered, uid: str, form: Annotated[Literal["csv", "parquet"], Query(alias="format")] = "csv"
+) -> Path:
+    """The radiomics of every segment as a table, a row for each feature."""
+    return _file(rooms, uid, f"features.{form}")
 
 
 @router.post("/workitems/{uid}/rerun", status_code=201)
@@ -144,6 +146,17 @@ def cancel(rooms: Entered, uid: str) -> WorkitemOut:
 def studies(rooms: Entered, limit: Limit = 100, offset: Offset = 0) -> list[StudyOut]:
     """Studies, the latest arrival first."""
     return [StudyOut.model_validate(asdict(study)) for study in rooms.index.studies(limit, offset)]
+
+
+def _file(rooms: Rooms, uid: str, name: str) -> Path:
+    """A file in the folder of a workitem's results."""
+    item = rooms.worklist.get(uid)
+    if item.run_uid is None:
+        raise NoSuchWorkitem(f"workitem {uid} has no findings yet; it is {item.state}")
+    file = rooms.settings.results / item.run_uid / name
+    if not file.exists():
+        raise NoSuchWorkitem(f"workitem {uid} has no {name}, or it is gone from the results folder")
+    return file
 
 
 def _workitem(rooms: Rooms, item: Workitem) -> WorkitemOut:

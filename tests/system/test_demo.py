@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.nodes import free_port
+from tests.system.test_line import LEAST_DICE
 
 pytestmark = pytest.mark.system
 
@@ -41,9 +42,11 @@ def test_the_demonstration_ends_with_seg_and_sr_that_agree_with_the_truth(demo: 
     done = demo()
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"SEG.*AI chest-ct-annotation segmentation", done.stdout)
-    assert re.search(r"SR.*AI chest-ct-annotation", done.stdout)
-    for label, least in (("Left lung", 0.97), ("Right lung", 0.97), ("Trachea and main bronchi", 0.85)):
-        dice = re.search(rf"{label}\D*(\d\.\d+)", done.stdout)
+    for role in ("measurements", "regions", "landmarks"):
+        assert re.search(rf"SR.*AI chest-ct-annotation {role}", done.stdout)
+    agreement = done.stdout[done.stdout.index("against the truth") :]
+    for label, least in LEAST_DICE.items():
+        dice = re.search(rf"{label}\D*(\d\.\d+)", agreement)
         assert dice, done.stdout
         assert float(dice[1]) >= least
 
@@ -54,12 +57,14 @@ def test_a_real_chest_ct_goes_the_same_way_twice(demo: Demo, shared_data: Path) 
         done = demo(series)
         assert done.returncode == 0, done.stdout + done.stderr
         assert "AI chest-ct-annotation segmentation" in done.stdout
+        for found in ("Esophagus", "Spinal cord", "chest", "lung_end", "Th5"):
+            assert re.search(rf"│ {found} +│ +-?\d", done.stdout), found
 
 
 def test_a_study_that_nothing_can_be_done_with_ends_as_a_sentence(demo: Demo, shared_data: Path) -> None:
     done = demo(shared_data / "ct-pet-mr-rtstruct-sts" / "STS_002" / "dicom" / "CT" / "image")
     assert done.returncode == 1
-    assert "no chest in view" in done.stderr
+    assert "does not cover chest" in done.stderr
 
 
 @pytest.mark.parametrize("port", PORTS)

@@ -20,6 +20,17 @@ from tests.system.services import postgresql, redis
 
 pytestmark = pytest.mark.system
 
+LEAST_DICE = {
+    "Left lung": 0.97,
+    "Right lung": 0.97,
+    "Trachea and main bronchi": 0.85,
+    "Heart": 0.85,
+    "Aorta": 0.8,
+    "Spinal cord": 0.75,
+    "Esophagus": 0.6,
+}
+"""Of one phantom; the mean over many is measured in the benchmarks."""
+
 SEG = "1.2.840.10008.5.1.4.1.1.66.4"
 SR = "1.2.840.10008.5.1.4.1.1.88.34"
 
@@ -81,19 +92,26 @@ def test_a_phantom_comes_back_as_seg_and_sr_that_lie_right(node: Node, pacs: Ort
     item = node.workitem(study, "COMPLETED")
     assert {d["state"] for d in item["deliveries"]} == {"CONFIRMED"}
     assert results_in(pacs, study) == sorted(r["sop_instance_uid"] for r in item["results"])
-    assert sorted(r["kind"] for r in item["results"]) == ["seg", "sr"]
+    assert [(r["role"], r["kind"]) for r in item["results"]] == [
+        ("seg", "seg"),
+        ("sr", "sr"),
+        ("regions", "sr"),
+        ("landmarks", "sr"),
+    ]
 
     truth = nibabel.load(phantom / "truth.nii.gz")
     numbers = {name: int(n) for n, name in json.loads((phantom / "truth.json").read_text()).items()}
     seg = next(r for r in item["results"] if r["kind"] == "seg")
     masks = segments_of(fetch(pacs, seg["sop_instance_uid"]))
-    for label, least in (("Left lung", 0.97), ("Right lung", 0.97), ("Trachea and main bronchi", 0.85)):
+    for label, least in LEAST_DICE.items():
         expected = np.asarray(truth.dataobj) == numbers[label]
         found = on_truth_grid(*masks[label], truth)
         dice = 2 * (expected & found).sum() / (expected.sum() + found.sum())
         assert dice >= least, label
 
+    table = httpx.get(f"{node.url}/api/workitems/{item['uid']}/features").text.splitlines()
     document = node.get(f"/api/workitems/{item['uid']}/findings")
+    assert len(table) - 1 == len(document["measurements"]) >= 30 * len(masks)
     assert {s["label"]: s["voxels"] for s in document["segments"]} == {
         label: int(mask.sum()) for label, (_, mask) in masks.items()
     }
@@ -142,11 +160,11 @@ def test_own_results_are_never_routed_again(node: Node, pacs: Orthanc, phantom: 
     back = tmp_path / "results"
     back.mkdir()
     for result in item["results"]:
-        (back / f"{result['kind']}.dcm").write_bytes(fetch(pacs, result["sop_instance_uid"]))
+        (back / f"{result['role']}.dcm").write_bytes(fetch(pacs, result["sop_instance_uid"]))
     node.send(back)
     wait_for(
         "the results in the spool",
-        lambda: node.get("/api/studies")[0]["instances"] == len(list((phantom / "dicom").iterdir())) + 2,
+        lambda: node.get("/api/studies")[0]["instances"] == len(list((phantom / "dicom").iterdir())) + 4,
     )
     assert node.get("/api/studies")[0]["state"] == "COMPLETE"
     assert len(node.get("/api/workitems")) == 1
@@ -243,7 +261,7 @@ def test_a_real_chest_ct_is_read_the_same_by_an_independent_reader(
         found |= {int(value): int((labels == value).sum()) for value in np.unique(labels[labels > 0])}
     document = json.loads((out / "findings.json").read_text())
     by_number = {s["number"]: s["voxels"] for s in document["segments"]}
-    assert len(by_number) == 4
+    assert len(by_number) == 8
     assert sorted(found.values()) == sorted(by_number.values())
 
 

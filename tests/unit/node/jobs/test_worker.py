@@ -141,7 +141,7 @@ def ended(worker: Worker, item: Workitem) -> Workitem:
 def test_a_workitem_is_performed_from_claim_to_completed(worker, schedule, settings):
     item = ended(worker, schedule())
     assert item.state == COMPLETED, item.message
-    assert set(item.seconds) == {"wait", "read", "run", "encode", "gate", "store", "deliver"}
+    assert set(item.seconds) == {"wait", "read", "run", "radiomics", "encode", "gate", "store", "deliver"}
     results = worker.outbox.results(item.run_uid)
     assert [r.role for r in results] == ["seg", "sr"]
     assert all((settings.results / r.path).exists() for r in results)
