@@ -11,6 +11,8 @@ from algorithms.body_part.network import SliceRegressor, shrink
 from algorithms.body_part.scores import HIGHEST, LOWEST, Reference, Scores, line_slope, rescale, smooth
 
 _QUANTILES = (0.005, 0.995)
+_SCAN_MM = 300.0  # of one part of the body
+_LARGEST_TOLERANCE = 0.45  # a spacing of half or double must be noticed
 _BATCH = 64
 
 
@@ -40,14 +42,29 @@ def calibrate(network: SliceRegressor, factor: int, cases: Sequence[Case]) -> Re
     found = {name: float(rescale(np.array(raw), ends)) for name, raw in known.items()}
     rescaled = [rescale(curve, ends) for curve in curves]
     slopes = [line_slope(curve, case.spacing_mm) for curve, case in zip(rescaled, cases, strict=True)]
+    slope = float(np.median(slopes))
     steps = [np.diff(curve) / case.spacing_mm for curve, case in zip(rescaled, cases, strict=True)]
     low, high = np.quantile(np.concatenate(steps), _QUANTILES)
     return Reference(
         raw_ends=ends.raw_ends,
         landmarks=_completed(found),
-        slope_per_mm=round(float(np.median(slopes)), 4),
+        slope_per_mm=round(slope, 4),
         slope_range_per_mm=(round(float(low), 4), round(float(high), 4)),
+        slope_tolerance=round(_tolerance(rescaled, cases, slope), 2),
     )
+
+
+def _tolerance(curves: Sequence[Scores], cases: Sequence[Case], slope: float) -> float:
+    """How far scans of one part of the body stray from the mean slope, as a share of it.
+
+    The published tolerance at least; a narrow network is not as even from part to part.
+    """
+    strayed = [Reference.slope_tolerance]
+    for curve, case in zip(curves, cases, strict=True):
+        length = round(_SCAN_MM / case.spacing_mm)
+        parts = [curve[first : first + length] for first in range(0, len(curve) - length + 1, length // 2)]
+        strayed += [abs(1.0 - line_slope(part, case.spacing_mm) / slope) for part in parts]
+    return min(max(float(np.quantile(strayed, _QUANTILES[1])), strayed[0]), _LARGEST_TOLERANCE)
 
 
 def _means(curves: Sequence[Scores], cases: Sequence[Case]) -> dict[str, float]:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from algorithms.body_part.anatomy import LANDMARKS
 from algorithms.body_part.augmentation import augment
 from algorithms.body_part.calibration import calibrate, raw_scores
-from algorithms.body_part.cases import Case
+from algorithms.body_part.cases import Case, read
 from algorithms.body_part.losses import distance_loss, level_loss, order_loss
 from algorithms.body_part.network import SliceRegressor
 from algorithms.body_part.normalisation import NormalisedRegressor
@@ -80,6 +80,26 @@ def test_a_case_runs_from_the_feet_whatever_the_order_of_the_volume(linear_volum
     assert upwards.levels[24] == 0.0
     assert upwards.levels[14] == pytest.approx(-10 * 8.0 * 0.118)
     assert np.isnan(upwards.levels[11])
+
+
+def test_a_case_is_read_from_a_file(linear_volume, tmp_path):
+    volume = linear_volume()
+    path = tmp_path / "body.npz"
+    np.savez(
+        path,
+        voxels=volume.voxels.astype(np.int16),
+        affine_mm=volume.affine_mm,
+        landmarks=np.array(["pelvis_start"]),
+        heights_mm=np.array([300.0]),
+    )
+    case = read(path)
+    assert case.landmarks == {"pelvis_start": 24.0}
+    assert case.slices.shape == (145, 128, 128)
+
+
+def test_nothing_above_the_crown_is_kept(linear_volume):
+    case = Case.of(linear_volume(), {"head_end": 1100.0})
+    assert len(case.slices) == 125
 
 
 @settings(deadline=None, max_examples=20)
