@@ -12,11 +12,11 @@ from algorithms.protocol import BoolMask, Voxels
 
 BONE_HU: Final = 140.0
 _REACH_MM = 18.0
-_ALONG_MM = 12.0  # discs and the gaps between the arches are as high
+_ALONG_MM = 6.0  # the gaps between the arches are about twice as high
 
 
 def enclosed_by_bone(hu: Voxels, spacing_mm: float) -> BoolMask:
-    """Voxels with bone in front, behind, left and right, each within 18 mm and 12 mm up or down.
+    """Voxels with bone in front, behind, left and right, each within 18 mm and 6 mm up or down.
 
     Args:
         hu: the image.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from algorithms.chest_ct.organ_grid import OrganGrid
 from algorithms.chest_ct.organ_rules import Margins, Organ, centres_of, pieces_of
@@ -26,14 +25,14 @@ _GAP_MM = {Organ.AORTA: 6.0, Organ.ESOPHAGUS: 12.0, Organ.SPINAL_CORD: 9.0}
 _JUMP_MM = {Organ.ESOPHAGUS: 18.0, Organ.SPINAL_CORD: 7.5}  # of the centre, from slice to slice
 _AIR_HU = -300.0
 _AIR_SHARE = {Organ.HEART: 0.06, Organ.AORTA: 0.1, Organ.SPINAL_CORD: 0.06}
-_BONE_HU = 140.0
-_RING_MM = 15.0
 _OUT_OF_CANAL = 0.25  # share of the slices
 _CUT_VOXELS = 8
 _HEART_BEFORE_CORD_MM = (45.0, 170.0)
 _HEART_LEFT_OF_CORD_MM = (-15.0, 80.0)
 _AORTA_LEFT_OF_CORD_MM = -15.0
 _BESIDE_HEART_MISSING_MM = 20.0
+_LUNG_HU = (-960.0, -500.0)
+_APEX_MM2 = 4000.0
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,14 @@ class Doubts:
     left_out: Mapping[Organ, str]
 
 
-def doubts_of(margins: Margins, grid: OrganGrid) -> Doubts:
-    """Check all organs, each by itself and against the others."""
+def doubts_of(margins: Margins, canal: BoolMask, grid: OrganGrid) -> Doubts:
+    """Check all organs, each by itself and against the others.
+
+    Args:
+        margins: by organ, positive inside.
+        canal: what bone encloses.
+        grid: the image.
+    """
     masks = {organ: margin > 0 for organ, margin in margins.items()}
     left_out = {}
     for organ, mask in masks.items():
@@ -56,6 +61,8 @@ def doubts_of(margins: Margins, grid: OrganGrid) -> Doubts:
     review: dict[Organ, str] = {}
     for organ, mask in present.items():
         reasons = [*_of_itself(organ, mask, grid), *_beside_others(organ, present, grid)]
+        if organ is Organ.SPINAL_CORD:
+            reasons += _out_of_canal(mask, canal)
         if reasons:
             review[organ] = "; ".join(reasons)
     return Doubts(review, left_out)
@@ -84,10 +91,6 @@ def _of_itself(organ: Organ, mask: BoolMask, grid: OrganGrid) -> Iterator[str]:
     jump_mm = _largest_jump(mask) * grid.spacing_mm
     if jump_mm > _JUMP_MM.get(organ, np.inf):
         yield f"its course jumps by {jump_mm:.0f} mm between slices"
-    if organ is Organ.SPINAL_CORD:
-        outside = _share_out_of_canal(mask, grid)
-        if outside > _OUT_OF_CANAL:
-            yield f"not inside the vertebral canal in {outside:.0%} of its slices"
 
 
 def _heart_volume(mask: BoolMask, grid: OrganGrid) -> Iterator[str]:
@@ -116,16 +119,22 @@ def _beside_others(organ: Organ, masks: Mapping[Organ, BoolMask], grid: OrganGri
         if left < _AORTA_LEFT_OF_CORD_MM:
             yield f"it lies {-left:.0f} mm to the right of the spine"
     if heart is not None and organ is not Organ.HEART:
-        missing = np.count_nonzero(_beside(heart) & ~mask.any(axis=(1, 2))) * grid.spacing_mm
+        expected = _beside(heart, grid) if organ is Organ.ESOPHAGUS else _beside(heart)
+        missing = np.count_nonzero(expected & ~mask.any(axis=(1, 2))) * grid.spacing_mm
         if missing > _BESIDE_HEART_MISSING_MM:
-            yield f"missing over {missing:.0f} mm beside the heart"
+            yield f"missing over {missing:.0f} mm beside the heart or above it"
 
 
-def _beside(heart: BoolMask) -> npt.NDArray[np.bool_]:
+def _beside(heart: BoolMask, up_to_apices: OrganGrid | None = None) -> npt.NDArray[np.bool_]:
     """Slices of the heart, less its lowest quarter, where the esophagus may have reached the stomach."""
     found = np.flatnonzero(heart.any(axis=(1, 2)))
     beside = np.zeros(len(heart), dtype=np.bool_)
-    beside[found[len(found) // 4 :]] = True
+    beside[found[len(found) // 4] : found[-1] + 1] = True
+    if up_to_apices:
+        hu = up_to_apices.hu
+        lung = ((hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1])).sum(axis=(1, 2)) * up_to_apices.spacing_mm**2
+        above = np.flatnonzero(lung > _APEX_MM2)
+        beside[found[-1] : above[-1] + 1 if above.size else None] = True
     return beside
 
 
@@ -151,18 +160,11 @@ def _longest_gap(slices: npt.NDArray[np.bool_]) -> int:
     return int(np.max(np.diff(used), initial=1)) - 1
 
 
-def _share_out_of_canal(cord: BoolMask, grid: OrganGrid) -> float:
-    """Share of the cord's slices with no bone in front of it or none behind it, within three slices."""
-    bone = ndimage.maximum_filter1d((grid.hu > _BONE_HU) & ~cord, 7, axis=0)
-    reach = round(_RING_MM / grid.spacing_mm)
-    outside = []
-    for index in np.flatnonzero(cord.any(axis=(1, 2))):
-        rows, columns = np.nonzero(cord[index])
-        span = slice(int(columns.min()), int(columns.max()) + 1)
-        front = bone[index, max(0, rows.min() - reach) : rows.min(), span].any()
-        back = bone[index, rows.max() + 1 : rows.max() + 1 + reach, span].any()
-        outside.append(not (front and back))
-    return float(np.mean(outside))
+def _out_of_canal(cord: BoolMask, canal: BoolMask) -> Iterator[str]:
+    voxels, inside = cord.sum(axis=(1, 2)), (cord & canal).sum(axis=(1, 2))
+    outside = float(np.mean(2 * inside[voxels > 0] < voxels[voxels > 0]))
+    if outside > _OUT_OF_CANAL:
+        yield f"not inside the vertebral canal in {outside:.0%} of its slices"
 
 
 def _is_cut_off(mask: BoolMask, grid: OrganGrid) -> bool:

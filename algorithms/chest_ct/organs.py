@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 import torch
 
+from algorithms.chest_ct.canal import enclosed_by_bone
 from algorithms.chest_ct.organ_checks import doubts_of
 from algorithms.chest_ct.organ_grid import AIR_HU, OrganGrid
 from algorithms.chest_ct.organ_network import OrganNetwork, windowed
@@ -87,8 +88,9 @@ class OrganSegmenter:
         grid = OrganGrid.of(image, self._spacing_mm)
         margins = self._margins(grid.hu, progress)
         progress(0.8, "checking organs")
-        plausible = keep_plausible(margins, grid.spacing_mm)
-        doubts = doubts_of(plausible, grid)
+        canal = enclosed_by_bone(grid.hu, grid.spacing_mm)
+        plausible = keep_plausible(margins, grid.hu, canal, grid.spacing_mm)
+        doubts = doubts_of(plausible, canal, grid)
         progress(0.9, "placing borders of organs")
         found = []
         for organ, margin in plausible.items():

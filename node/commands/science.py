@@ -15,8 +15,9 @@ from node.commands.devices import Device, checked
 from node.commands.phantom import PHANTOMS, write_study
 from node.errors import AINodeError, ConfigurationError, UnsuitableImage
 from node.inbound import volumes
+from node.jobs.inputs import Input
 from node.jobs.production import Faulty, Produced, Stopwatch, produce, provenance_of
-from node.jobs.series import Series, study_of
+from node.jobs.series import Series, Study, attribute, study_of
 from node.outbound import document
 
 algorithms = typer.Typer(help="The algorithms that this node knows.", invoke_without_command=True)
@@ -36,15 +37,17 @@ def run(
     entry = entry_named(algorithm)
     device = checked(device)
     options = options_of(option or [])
-    series = _series(dicom_files(inputs), entry)
-    provenance = provenance_of(entry, options, series.sop_instance_uids, store)
+    study = study_of(volumes.headers(dicom_files(inputs)))
+    source = Input.of(_series(study, entry), study)
+    provenance = provenance_of(entry, options, source.sop_instance_uids, store)
     make(folder)
     try:
         with bar(algorithm) as progress:
             produced = produce(
                 entry,
-                series.paths,
+                source.images,
                 provenance,
+                segmentation=source.segmentation,
                 store=store,
                 device=device,
                 progress=progress,
@@ -119,22 +122,26 @@ def entry_named(name: str) -> CatalogueEntry:
     return CATALOGUE[name]
 
 
-def _series(files: list[Path], entry: CatalogueEntry) -> Series:
+def _series(study: Study, entry: CatalogueEntry) -> Series:
     """The series to run on: the longest of a modality that the algorithm takes.
 
     Raises:
         UnsuitableImage: there is no series of such a modality.
     """
-    study = study_of(volumes.headers(files))
     fitting = [series for series in study.series if series.modality in entry.modalities]
     if not fitting:
         found = ", ".join(sorted({series.modality for series in study.series}))
         wanted = ", ".join(sorted(entry.modalities))
         raise UnsuitableImage(f"{entry.name} takes {wanted}, and the input holds {found}")
-    chosen = max(fitting, key=lambda series: len(series.paths))
+    chosen = max(fitting, key=_frames)
     if len(fitting) > 1:
         say(f"{len(fitting)} series fit; running on the longest, {chosen.series_instance_uid}")
     return chosen
+
+
+def _frames(series: Series) -> int:
+    counts = (attribute(header, "NumberOfFrames") for header in series.headers)
+    return sum(int(count[0]) if count and not isinstance(count[0], str) else 1 for count in counts)
 
 
 def _summarise(produced: Produced, folder: Path) -> None:

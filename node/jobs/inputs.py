@@ -41,6 +41,14 @@ class Input:
         uids = (*series.sop_instance_uids, *images.sop_instance_uids)
         return cls(uids, images.paths, series.paths[0])
 
+    def refuse_incomplete(self) -> None:
+        """Raise IncompleteInput where there are fewer files than instances."""
+        missing = len(self.sop_instance_uids) - len(self.images) - (self.segmentation is not None)
+        if missing:
+            raise IncompleteInput(
+                f"{missing} of {len(self.sop_instance_uids)} instances are not in the spool"
+            )
+
 
 def _images(segmentation: Series, study: Study) -> Series:
     named = segmentations.images_named(segmentation.representative)

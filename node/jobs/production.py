@@ -89,15 +89,7 @@ def produce(
 ) -> Produced:
     """Read a series, run an algorithm on it, encode what it found, and prove the objects.
 
-    Args:
-        entry: the algorithm.
-        paths: of the images.
-        provenance: of what is to be made.
-        segmentation: made elsewhere; its segments then stand for those that an algorithm would find.
-        store: where weights are.
-        device: to run on.
-        progress: told of each stage.
-        watch: keeps the seconds.
+    Where a segmentation of the images is given, its segments stand for those that an algorithm would find.
 
     Raises:
         UnsuitableImage: the image is not what the algorithm is made for.
@@ -130,9 +122,7 @@ def produce(
     progress(0.9, "gate")
     with watch.stage("gate"):
         try:
-            gate.prove(
-                objects, findings, volume, sources, provenance, rtstruct=order.rtstruct, given=header
-            )
+            gate.prove(objects, findings, volume, sources, provenance, rtstruct=order.rtstruct, given=header)
         except Quarantined as verdict:
             raise Faulty(verdict, objects) from None
     summary = document.of(findings, volume, sources, provenance, objects=objects, seconds=watch.seconds)

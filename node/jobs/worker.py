@@ -89,12 +89,13 @@ class Worker:
         entry = self.catalogue.get(item.algorithm)
         if entry is None or entry.version != item.version:
             raise ResourceInadequate(f"{item.algorithm} {item.version} is not installed on {self.name}")
-        source = self._study_input(item) if "SEG" in entry.modalities else self._series_input(item)
+        source = self._input(item, entry)
         provenance = provenance_of(entry, item.options, source.sop_instance_uids, self.store)
         waited = (datetime.now(UTC) - item.created_at).total_seconds()
         watch = Stopwatch({"wait": round(waited, 3)})
         stored = self.outbox.results(provenance.run_uid)
         if not stored:
+            source.refuse_incomplete()
             try:
                 produced = produce(
                     entry,
@@ -115,6 +116,15 @@ class Worker:
             stored = [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
         self.outbox.keep(item, provenance.run_uid, stored, watch.seconds)
         return replace(item, run_uid=provenance.run_uid, seconds=watch.seconds)
+
+    def _input(self, item: Workitem, entry: CatalogueEntry) -> Input:
+        """The instances of the workitem; of a segmentation, the images it was made on too."""
+        if "SEG" in entry.modalities:
+            study = study_in_spool(self.settings.spool, self.index, item.study_instance_uid)
+            (series,) = (s for s in study.series if s.series_instance_uid == item.series_instance_uid)
+            return Input.of(series, study)
+        paths = self.index.paths(item.study_instance_uid, item.sop_instance_uids)
+        return Input(tuple(item.sop_instance_uids), tuple(self.settings.spool / path for path in paths))
 
     def _deliver(self, item: Workitem) -> None:
         """Send to every destination that is due, side by side, so that one that is down blocks no other.

@@ -49,8 +49,8 @@ def test_the_organs_are_classes_and_the_dural_sac_belongs_to_the_cord():
 def test_the_loss_is_zero_for_a_sure_and_right_answer_and_not_for_a_wrong_one():
     classes = torch.randint(0, 3, (1, 4, 4, 4))
     right = 40.0 * torch.nn.functional.one_hot(classes, len(CLASSES)).permute(0, 4, 1, 2, 3).float()
-    assert float(organ_training.loss_of(right, classes)) == pytest.approx(0.0, abs=1e-4)
-    assert float(organ_training.loss_of(right, (classes + 1) % 3)) > 1.0
+    assert float(organ_training.loss_of(right, classes, 1.0)) == pytest.approx(0.0, abs=1e-4)
+    assert float(organ_training.loss_of(right, (classes + 1) % 3, 0.0)) > 1.0
 
 
 def test_training_that_was_interrupted_ends_with_the_same_weights(torsos, tmp_path, monkeypatch):
