@@ -243,6 +243,11 @@ def silent(fraction: float, stage: str) -> None:
     """A progress callback that does nothing."""
 
 
+def part(progress: Progress, start: float, end: float) -> Progress:
+    """Progress of a part that goes from `start` to `end`, as progress of the whole."""
+    return lambda fraction, stage: progress(start + (end - start) * fraction, stage)
+
+
 @dataclass(frozen=True)
 class Weights:
     """The weights an algorithm runs with, as they are recorded in every result."""

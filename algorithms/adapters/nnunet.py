@@ -19,7 +19,7 @@ from scipy import ndimage
 from algorithms import sliding_window
 from algorithms.adapters.nnunet_network import UNet
 from algorithms.adapters.nnunet_plan import Plan, PlanUnknown
-from algorithms.protocol import Progress, Unsuitable, Volume, Voxels
+from algorithms.protocol import Progress, Unsuitable, Volume, Voxels, part
 from algorithms.sliding_window import Predict
 from algorithms.spatial import Labels, Orientation, Shape, Spacing
 from algorithms.weights import Checkpoint, WeightsFaulty, load_into
@@ -92,8 +92,8 @@ class NNUNetSegmenter:
             Unsuitable: the volume holds nothing but zeros.
         """
         if self.previous:
-            before = self.previous.labels(volume, _part(progress, 0.0, _SHARE_OF_PREVIOUS))
-            progress = _part(progress, _SHARE_OF_PREVIOUS, 1.0)
+            before = self.previous.labels(volume, part(progress, 0.0, _SHARE_OF_PREVIOUS))
+            progress = part(progress, _SHARE_OF_PREVIOUS, 1.0)
         else:
             before = None
         orientation, axes = Orientation.closest(volume.affine_mm), self.plan.axes
@@ -231,7 +231,3 @@ def _member(plan: Plan, tensors: Mapping[str, torch.Tensor], device: str, name: 
 def _shape(sizes: Iterable[int]) -> Shape:
     first, second, third = sizes
     return first, second, third
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda fraction, stage: progress(start + (end - start) * fraction, stage)

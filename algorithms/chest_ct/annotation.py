@@ -14,7 +14,7 @@ from algorithms.body_part.regressor import BodyPartRegressor
 from algorithms.chest_ct.options import Options
 from algorithms.chest_ct.organ_sources import OrganSource, source_of
 from algorithms.chest_ct.thorax import BODY, find_thorax
-from algorithms.protocol import BoolMask, Findings, Progress, Segment, Unsuitable, Volume
+from algorithms.protocol import BoolMask, Findings, Progress, Segment, Unsuitable, Volume, part
 from algorithms.weights import Store
 
 
@@ -51,11 +51,11 @@ class ChestCTAnnotation:
         Raises:
             Unsuitable: not a CT in Hounsfield units, or no chest in view.
         """
-        thorax = find_thorax(image, _part(progress, 0.0, 0.4))
-        found = self.organs.find(image, _part(progress, 0.4, 0.8))
+        thorax = find_thorax(image, part(progress, 0.0, 0.4))
+        found = self.organs.find(image, part(progress, 0.4, 0.8))
         notes = [f"{label} is left out: {reason}" for label, reason in found.left_out.items()]
         try:
-            levels = self.levels.run(image, _part(progress, 0.8, 1.0))
+            levels = self.levels.run(image, part(progress, 0.8, 1.0))
         except Unsuitable as reason:
             levels = Findings()
             notes.append(f"no landmarks and regions: {reason}")
@@ -97,7 +97,3 @@ def _take_out(mask: BoolMask, origin: tuple[int, int, int], other: Segment) -> N
         here.append(slice(first - low, last - low))
         there.append(slice(first - start, last - start))
     mask[tuple(here)] &= ~other.mask[tuple(there)]
-
-
-def _part(progress: Progress, start: float, end: float) -> Progress:
-    return lambda fraction, stage: progress(start + (end - start) * fraction, stage)

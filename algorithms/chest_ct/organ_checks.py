@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from algorithms.chest_ct.organ_grid import OrganGrid
 from algorithms.chest_ct.organ_rules import Margins, Organ, centres_of, pieces_of
@@ -31,8 +32,8 @@ _HEART_BEFORE_CORD_MM = (45.0, 170.0)
 _HEART_LEFT_OF_CORD_MM = (-15.0, 80.0)
 _AORTA_LEFT_OF_CORD_MM = -15.0
 _BESIDE_HEART_MISSING_MM = 20.0
-_LUNG_HU = (-960.0, -500.0)
-_APEX_MM2 = 4000.0
+_LUNG_HU = (-940.0, -600.0)
+_APEX_MM2 = 2500.0
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,8 @@ def _beside(heart: BoolMask, up_to_apices: OrganGrid | None = None) -> npt.NDArr
     beside[found[len(found) // 4] : found[-1] + 1] = True
     if up_to_apices:
         hu = up_to_apices.hu
-        lung = ((hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1])).sum(axis=(1, 2)) * up_to_apices.spacing_mm**2
-        above = np.flatnonzero(lung > _APEX_MM2)
+        lung = ndimage.binary_erosion((hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1]), np.ones((1, 3, 3), dtype=np.bool_))
+        above = np.flatnonzero(lung.sum(axis=(1, 2)) * up_to_apices.spacing_mm**2 > _APEX_MM2)
         beside[found[-1] : above[-1] + 1 if above.size else None] = True
     return beside
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from algorithms.chest_ct.morphology import dilate
+from algorithms.chest_ct.morphology import dilate, opened
 from algorithms.protocol import BoolMask, Voxels
 
 Margins = Mapping["Organ", Voxels]
@@ -44,6 +44,8 @@ _LUNG_HU = (-960.0, -500.0)
 _LUNG_MM2 = 400.0
 _GAP_MM = 45.0
 _WEAK = -0.6  # a margin that may join two pieces, but is no piece by itself
+_FAT_HU = (-200.0, -60.0)
+_SHEET_MM = 4.3  # radius of the ball that must fit into the aorta
 _BARELY = np.float32(0.01)
 _OUTSIDE = np.float32(-1.0)
 
@@ -65,6 +67,8 @@ def keep_plausible(margins: Margins, hu: Voxels, canal: BoolMask, spacing_mm: fl
     elsewhere = _Elsewhere(kept[Organ.SPINAL_CORD] > 0, hu, spacing_mm)
     for organ in (Organ.HEART, Organ.AORTA, Organ.ESOPHAGUS):
         margin = np.where(elsewhere.of(organ), _OUTSIDE, margins[organ])
+        if organ is Organ.AORTA:
+            margin = _vessel(margin, hu, spacing_mm)
         kept[organ] = _course(organ, margin, taken, spacing_mm)
     filled = ndimage.binary_fill_holes(kept[Organ.HEART] > 0) & ~taken
     kept[Organ.HEART][filled] = _BARELY
@@ -148,6 +152,13 @@ def _course(organ: Organ, margin: Voxels, taken: BoolMask, spacing_mm: float) ->
         if goes_on and (dilate(kept, reach_mm, (spacing_mm,) * 3) & other).any():
             kept |= other
     return np.where((labels > 0) & ~kept, _OUTSIDE, margin)
+
+
+def _vessel(margin: Voxels, hu: Voxels, spacing_mm: float) -> Voxels:
+    """Without fat, and without sheets such as the crura of the diaphragm."""
+    inside = (margin > 0) & ((hu > _FAT_HU[1]) | (hu < _FAT_HU[0]))
+    removed = (margin > 0) & ~opened(inside, _SHEET_MM, (spacing_mm,) * 3)
+    return np.where(removed, np.float32(-0.5), margin)
 
 
 def _joined(margin: Voxels, taken: BoolMask, spacing_mm: float) -> Voxels:

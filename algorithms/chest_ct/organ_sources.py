@@ -10,7 +10,7 @@ from algorithms.chest_ct.options import ORGAN_WEIGHTS, Options
 from algorithms.chest_ct.organ_rules import Organ
 from algorithms.chest_ct.organs import OrganSegmenter
 from algorithms.chest_ct.thorax import AIRWAY
-from algorithms.protocol import Code, Progress, Segment, Volume
+from algorithms.protocol import Code, Progress, Segment, Volume, part
 from algorithms.terminology import Colour
 from algorithms.weights import Store
 
@@ -85,7 +85,7 @@ class PublishedOrgans:
 
     def find(self, image: Volume, progress: Progress) -> Organs:
         """Segment the organs in view."""
-        labels = self.segmenter.labels(image, lambda done, stage: progress(0.9 * done, stage))
+        labels = self.segmenter.labels(image, part(progress, 0.0, 0.9))
         segments = [
             Segment.from_mask(
                 labels == number,
@@ -98,7 +98,7 @@ class PublishedOrgans:
             if (labels == number).any()
         ]
         missing = {label for label, _, _ in _PUBLISHED.values()} - {s.label for s in segments}
-        others = self.bundled.find(image, lambda done, stage: progress(0.9 + 0.1 * done, stage))
+        others = self.bundled.find(image, part(progress, 0.9, 1.0))
         segments += [s for s in others.segments if s.label == Organ.SPINAL_CORD.value]
         return Organs(
             tuple(segments),

@@ -4,7 +4,7 @@ python -m algorithms.chest_ct.organ_training --out FOLDER
 
 Renders synthetic torsos into the folder, trains on random patches of them, and writes the weights to
 `FOLDER/thoracic-organs-bundled`. All of it can be interrupted and started again; on one CPU core with
-bfloat16 it takes about an hour and a half. The seeds of the torsos are used nowhere else.
+bfloat16 it takes about 45 minutes. The seeds of the torsos are used nowhere else.
 """
 
 import argparse
@@ -168,7 +168,7 @@ def main() -> None:
     """Make the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--torsos", type=int, default=240)
+    parser.add_argument("--torsos", type=int, default=200)
     parser.add_argument("--steps", type=int, default=Schedule.steps)
     arguments = parser.parse_args()
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))

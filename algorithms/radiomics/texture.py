@@ -16,6 +16,8 @@ from algorithms.radiomics.firstorder import BIN_WIDTH
 from algorithms.radiomics.texture_codes import TEXTURE_FEATURES
 
 _MERGED = "3d_volume_merge"
+_MOST_LEVELS = 1000
+"""The matrices grow with its square; a range of 25 000 says that bins of 25 do not fit the unit."""
 
 
 class TextureUnavailable(Exception):
@@ -27,6 +29,8 @@ class TextureUnavailable(Exception):
 
 def texture_features(voxels: Voxels, mask: BoolMask, bin_width: float = BIN_WIDTH) -> dict[str, float]:
     """The 76 texture features by their names in `texture_codes`; NaN where one is not defined.
+
+    None at all for values whose range makes more than a thousand bins, such as PET in Bq/ml.
 
     Args:
         voxels: float32, axes (slice, row, column), cropped to the segment.
@@ -44,6 +48,8 @@ def texture_features(voxels: Voxels, mask: BoolMask, bin_width: float = BIN_WIDT
         raise TextureUnavailable from None
     levels = np.floor(voxels.astype(np.float64) / bin_width)
     levels -= levels[mask].min() - 1
+    if levels[mask].max() > _MOST_LEVELS:
+        return {}
     levels[~mask] = 1  # mirp asks for levels from 1 on everywhere
     with _log_kept_off_stdout():
         tables = extract_features(

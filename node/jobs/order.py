@@ -3,7 +3,7 @@
 Orders travel as options, so they are part of a result's identity: another order, other UIDs.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Self, get_args
 
@@ -13,7 +13,7 @@ RADIOMICS: Final = ("shape", "firstorder", "texture")
 Part = Literal["legs", "pelvis", "abdomen", "chest", "shoulder-neck", "head"]
 """A part of the body that slices may show (Krishnaswamy et al., Sci Data 2024)."""
 
-_DEFAULT_RADIOMICS: Final = "shape+firstorder"
+_USUAL: Final = {"radiomics": "firstorder+shape", "rtstruct": "false", "covers": ""}
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,14 @@ class Order:
     rtstruct: bool
     covers: frozenset[str]
 
-    @staticmethod
-    def option_covers(parts: Collection[Part]) -> dict[str, str]:
-        """The option that asks for these parts; none for no part."""
-        return {"covers": "+".join(sorted(parts))} if parts else {}
+    def as_options(self) -> dict[str, str]:
+        """The options that give this order, in one way of writing; what is usual is left out."""
+        options = {
+            "radiomics": "+".join(sorted(self.radiomics)) or "none",
+            "rtstruct": str(self.rtstruct).lower(),
+            "covers": "+".join(sorted(self.covers)),
+        }
+        return {name: value for name, value in options.items() if value != _USUAL[name]}
 
     @classmethod
     def of(cls, options: Mapping[str, str]) -> tuple[Self, dict[str, str]]:
@@ -43,9 +47,7 @@ class Order:
             ValueError: an order that cannot be filled; the message names it.
         """
         rest = dict(options)
-        radiomics = rest.pop("radiomics", _DEFAULT_RADIOMICS)
-        rtstruct = rest.pop("rtstruct", "false")
-        covers = rest.pop("covers", "")
+        radiomics, rtstruct, covers = (rest.pop(name, usual) for name, usual in _USUAL.items())
         if rtstruct not in {"true", "false"}:
             raise ValueError(f"rtstruct is {rtstruct!r}; it is true or false")
         return cls(_classes(radiomics), rtstruct == "true", _several("covers", covers, get_args(Part))), rest

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,14 +12,14 @@ from typing import Any, Final
 
 from pydicom import Dataset
 
-from algorithms.protocol import Algorithm, CatalogueEntry, Findings, Progress, Unsuitable, Volume
+from algorithms.protocol import Algorithm, CatalogueEntry, Findings, Progress, Unsuitable, Volume, part
 from algorithms.weights import Store, WeightsFaulty, WeightsMissing
 from node.errors import NotCovered, Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
 from node.inbound import segmentations, volumes
 from node.inbound.segmentations import Given
 from node.jobs.order import Order
 from node.outbound import document, gate, tables
-from node.outbound.equipment import EncodedObject, Provenance
+from node.outbound.equipment import ROLES, EncodedObject, Provenance
 from node.outbound.objects import encode_all
 
 _LOOKS_WITH: Final = "bpr-bundled"
@@ -52,8 +53,14 @@ class Produced:
     features: Sequence[tables.Row]
 
     def save(self, folder: Path) -> None:
-        """Write the objects and `findings.json`, each whole and durable, and the tables of features."""
+        """Write the objects, the tables of features, and last `findings.json`, each whole and durable.
+
+        Results of an earlier run in the folder make room; other files stay.
+        """
         folder.mkdir(parents=True, exist_ok=True)
+        for name in ("findings.json", tables.CSV, tables.PARQUET, *(f"{role}.dcm" for role in ROLES)):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "quarantine", ignore_errors=True)
         for item in self.objects:
             write(folder / item.file, item.content)
         if self.features:
@@ -100,17 +107,18 @@ def produce(
         Faulty: the gate found a fault in an object.
         CancelRequested: `progress` was told to stop.
     """
-    order, options = _read_order(provenance)
+    with _told():
+        order, options = Order.of(provenance.options)
     progress(0.0, "read")
     with watch.stage("read"):
-        volume, sources = volumes.read(paths, _within(progress, 0.0, 0.1))
+        volume, sources = volumes.read(paths, part(progress, 0.0, 0.1))
         given = segmentations.read(segmentation, volume, sources) if segmentation else None
     if order.covers:
         with watch.stage("cover"):
-            _must_cover(order.covers, volume, store, device, _within(progress, 0.1, 0.2))
+            _must_cover(order.covers, volume, store, device, part(progress, 0.1, 0.2))
     with watch.stage("run"):
         algorithm = _load(entry, options, device, store)
-        findings = _find(algorithm, volume, given, _within(progress, 0.2, 0.8))
+        findings = _find(algorithm, volume, given, part(progress, 0.2, 0.8))
     if order.radiomics and findings.segments:
         progress(0.8, "radiomics")
         with watch.stage("radiomics"):
@@ -129,11 +137,6 @@ def produce(
     if header:
         _number(summary, header)
     return Produced(volume, findings, tuple(objects), summary, _features(findings, sources[0], provenance))
-
-
-def _within(progress: Progress, start: float, end: float) -> Progress:
-    """Progress of a part, as progress of the whole."""
-    return lambda fraction, stage: progress(start + fraction * (end - start), stage)
 
 
 def _find(algorithm: Algorithm, volume: Volume, given: Given | None, progress: Progress) -> Findings:
@@ -160,20 +163,9 @@ def _features(findings: Findings, source: Dataset, provenance: Provenance) -> li
     )
 
 
-def _read_order(provenance: Provenance) -> tuple[Order, dict[str, str]]:
-    try:
-        return Order.of(provenance.options)
-    except ValueError as error:
-        raise UnknownOption(str(error)) from None
-
-
 def _load(entry: CatalogueEntry, options: dict[str, str], device: str, store: Store) -> Algorithm:
-    try:
+    with _told():
         return entry.load(options, device, store)
-    except ValueError as error:
-        raise UnknownOption(str(error)) from None
-    except (WeightsMissing, WeightsFaulty) as error:
-        raise ResourceInadequate(str(error)) from None
 
 
 def _must_cover(
@@ -183,11 +175,14 @@ def _must_cover(
 
     Raises:
         NotCovered: a part is not in view.
+        ResourceInadequate: the weights that look are missing, or were changed.
     """
     from algorithms.body_part.coverage import coverage
     from algorithms.body_part.regressor import BodyPartRegressor
 
-    shown = coverage(volume, BodyPartRegressor(store.get(_LOOKS_WITH), device), progress)
+    with _told():
+        regressor = BodyPartRegressor(store.get(_LOOKS_WITH), device)
+    shown = coverage(volume, regressor, progress)
     if missing := sorted(set(parts) - shown.parts):
         raise NotCovered(f"the image does not cover {' and '.join(missing)}: {shown.sentence}")
 
@@ -212,15 +207,23 @@ def provenance_of(
         ResourceInadequate: weights are missing, or their description cannot be read.
         UnknownOption: an order that cannot be filled.
     """
-    try:
+    with _told():
         order, own = Order.of(options)
         names = dict.fromkeys((*entry.needs(own), *([_LOOKS_WITH] if order.covers else [])))
         weights = tuple(store.get(name).weights for name in names)
+    canonical = {**own, **order.as_options()}
+    return Provenance(entry.name, entry.version, weights, canonical, tuple(sop_instance_uids))
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What the science side says of options and weights, as errors of the node."""
+    try:
+        yield
     except ValueError as error:
         raise UnknownOption(str(error)) from None
     except (WeightsMissing, WeightsFaulty) as error:
         raise ResourceInadequate(str(error)) from None
-    return Provenance(entry.name, entry.version, weights, options, tuple(sop_instance_uids))
 
 
 def write(path: Path, content: bytes) -> None:

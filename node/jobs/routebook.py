@@ -128,6 +128,11 @@ class Route(Section):
         return self
 
     @property
+    def all_options(self) -> dict[str, str]:
+        """The options, with what must be in view among them."""
+        return {**self.options, **({"covers": "+".join(self.covers)} if self.covers else {})}
+
+    @property
     def window(self) -> tuple[time, time] | None:
         """The off-peak window, its end excluded; it may go past midnight."""
         return _times(self.off_peak) if self.off_peak else None

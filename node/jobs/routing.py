@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from node.jobs.conditions import Check, Condition
-from node.jobs.order import Order
 from node.jobs.routebook import DEFAULT_ROUTES, Preference, Priority, Route, RouteBook, Select, load
 from node.jobs.series import Series, Study, attribute, study_of
 
@@ -130,7 +129,7 @@ def matches(verdicts: Iterable[Verdict]) -> tuple[Match, ...]:
             series_instance_uid=verdict.series.series_instance_uid,
             sop_instance_uids=verdict.series.sop_instance_uids,
             algorithm=verdict.route.algorithm,
-            options={**verdict.route.options, **Order.option_covers(verdict.route.covers)},
+            options=verdict.route.all_options,
             priority=verdict.route.priority,
             destinations=verdict.route.destinations,
             reason=f"route {verdict.route.name}: {verdict.reason}",

@@ -34,6 +34,10 @@ ROLES: Final[tuple[Role, ...]] = get_args(Role)
 
 SERIES_NUMBERS: Final[Mapping[Role, int]] = {role: 9001 + n for n, role in enumerate(ROLES)}
 
+EDITION: Final = "1"
+"""Changes whenever radiomics, encoders or what the node itself decides would give another object for the
+same findings, so that it gets another UID. An algorithm has a version of its own."""
+
 INHERITED: Final = (
     "SpecificCharacterSet",
     # Patient (PS3.3 C.7.1.1)
@@ -115,6 +119,7 @@ class Provenance:
     def uid(self, role: str) -> str:
         """The UID of a part of this run, such as "seg/instance"; equal runs have equal UIDs."""
         return _derived_uid(
+            EDITION,
             sorted(self.source_sop_instance_uids),
             self.algorithm,
             self.version,

@@ -9,7 +9,7 @@ from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 
 from algorithms.protocol import Findings, Volume
-from node.outbound import readback, reports
+from node.outbound import seg_reading, sr_reading
 from node.outbound.equipment import EncodedObject, Provenance
 
 
@@ -36,14 +36,14 @@ class Case:
         return list(_below(self.dataset, "", set()))
 
     @cached_property
-    def frames(self) -> Sequence[readback.Frame]:
+    def frames(self) -> Sequence[seg_reading.Frame]:
         """The frames of a segmentation."""
-        return readback.frames(self.dataset)
+        return seg_reading.frames(self.dataset)
 
     @cached_property
-    def groups(self) -> Sequence[reports.Group]:
+    def groups(self) -> Sequence[sr_reading.Group]:
         """The measurement groups of a report."""
-        return reports.groups(self.dataset)
+        return sr_reading.groups(self.dataset)
 
 
 Check = Callable[[Case], Iterator[str]]

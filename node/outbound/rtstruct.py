@@ -26,7 +26,7 @@ from node.config import MANUFACTURER
 from node.outbound import contours
 from node.outbound.coding import concept
 from node.outbound.equipment import RESEARCH_USE_ONLY, SERIES_NUMBERS, Provenance, stamp
-from node.outbound.readback import affine_of
+from node.outbound.seg_reading import affine_of
 from node.outbound.seg import refuse_misplaced, refuse_nameless
 
 _STUDY_COMPONENT: Final = "1.2.840.10008.3.1.2.3.1"

@@ -7,9 +7,9 @@ import numpy as np
 from pydicom import Dataset
 
 from algorithms.protocol import Segment
-from node.outbound import coding, structures
+from node.outbound import coding, rtstruct_reading
 from node.outbound.fidelity import Case, Check, differences
-from node.outbound.readback import affine_of
+from node.outbound.seg_reading import affine_of
 from node.outbound.rtstruct import interpreted_type
 
 
@@ -83,7 +83,7 @@ def _contours(case: Case) -> Iterator[str]:
     planes = {str(source.SOPInstanceUID): n for n, source in enumerate(case.sources)}
     for segment, outline in zip(case.findings.segments, case.dataset.ROIContourSequence, strict=True):
         try:
-            wrong = _wrong_voxels(case, segment, structures.contours(outline), planes)
+            wrong = _wrong_voxels(case, segment, rtstruct_reading.contours(outline), planes)
         except ValueError as error:
             yield f"segment {segment.label!r}: {error}"
             continue
@@ -92,11 +92,11 @@ def _contours(case: Case) -> Iterator[str]:
 
 
 def _wrong_voxels(
-    case: Case, segment: Segment, drawn: list[structures.Contour], planes: dict[str, int]
+    case: Case, segment: Segment, drawn: list[rtstruct_reading.Contour], planes: dict[str, int]
 ) -> int:
     """How many voxels differ, slice by slice; what two contours of a slice both hold belongs to neither."""
     shape = case.volume.voxels.shape[1:]
-    by_slice: dict[int, list[structures.Contour]] = {}
+    by_slice: dict[int, list[rtstruct_reading.Contour]] = {}
     for contour in drawn:
         if contour.image not in planes:
             raise ValueError(f"contour {contour.number} names {contour.image or 'no image'}")
@@ -104,7 +104,7 @@ def _wrong_voxels(
     slices, down, right = segment.box
     wrong = 0
     for index in {*by_slice, *range(slices.start, slices.stop)}:
-        filled = structures.filled(by_slice.get(index, ()), affine_of(case.sources[index]), shape)
+        filled = rtstruct_reading.filled(by_slice.get(index, ()), affine_of(case.sources[index]), shape)
         if slices.start <= index < slices.stop:
             filled[down, right] ^= segment.mask[index - slices.start]
         wrong += int(np.count_nonzero(filled))

@@ -32,7 +32,7 @@ from node.outbound.equipment import (
     reference,
     stamp,
 )
-from node.outbound.readback import PLACE_TOLERANCE, affine_of
+from node.outbound.seg_reading import PLACE_TOLERANCE, affine_of
 
 
 def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], provenance: Provenance) -> Dataset:

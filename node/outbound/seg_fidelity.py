@@ -7,7 +7,7 @@ import numpy as np
 from pydicom import Dataset
 
 from algorithms.protocol import Segment
-from node.outbound import coding, readback
+from node.outbound import coding, seg_reading
 from node.outbound.equipment import Provenance
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
@@ -78,7 +78,7 @@ def _wrong_voxels(case: Case, number: int, segment: Segment) -> int:
     outside = 0
     for frame in case.frames:
         if frame.segment_number == number:
-            index = readback.voxels(case.dataset, frame, case.volume) - low
+            index = seg_reading.voxels(case.dataset, frame, case.volume) - low
             inside = ((index >= 0) & (index < size)).all(axis=0)
             found[tuple(index[:, inside])] = True
             outside += int(np.count_nonzero(~inside))
@@ -87,7 +87,7 @@ def _wrong_voxels(case: Case, number: int, segment: Segment) -> int:
 
 def _planes(case: Case) -> Iterator[str]:
     """Each frame names the one source image on whose plane it lies."""
-    planes = {str(s.SOPInstanceUID): readback.affine_of(s) for s in case.sources}
+    planes = {str(s.SOPInstanceUID): seg_reading.affine_of(s) for s in case.sources}
     far = np.array([case.dataset.Rows - 1, case.dataset.Columns - 1, 1])
     for frame in case.frames:
         source = planes.get(frame.sources[0]) if len(frame.sources) == 1 else None

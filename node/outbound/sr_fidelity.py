@@ -8,26 +8,26 @@ import numpy as np
 
 from algorithms.protocol import Code, Measurement, Segment
 from node.config import MANUFACTURER
-from node.outbound import coding, reports, slices_sr
+from node.outbound import coding, sr_reading, slices_sr
 from node.outbound.equipment import Role
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
 from node.outbound.sr import PRIVATE_SCHEMES, TITLE, Tracked, procedure_reported, tracked
 
-Shown = Mapping[str, tuple[tuple[reports.Site, ...], tuple[tuple[Code, Code], ...]]]
+Shown = Mapping[str, tuple[tuple[sr_reading.Site, ...], tuple[tuple[Code, Code], ...]]]
 """By SOP Instance UID, the sites and the evaluations that the group of a slice must have."""
 
 
 def _report(case: Case) -> Iterator[str]:
     dataset, made_by = case.dataset, case.provenance
-    procedure = next(reports.items(dataset, "121058")).ConceptCodeSequence[0]
+    procedure = next(sr_reading.items(dataset, "121058")).ConceptCodeSequence[0]
     compared = {
         "title": (coding.code_of(dataset.ConceptNameCodeSequence[0]), TITLE),
         "procedure": (coding.code_of(procedure), procedure_reported(case.sources[0])),
         "verification flag": (dataset.VerificationFlag, "UNVERIFIED"),
-        "device observer UID": (reports.value(dataset, "121012"), made_by.device_uid),
-        "device observer manufacturer": (reports.value(dataset, "121014"), MANUFACTURER),
-        "device observer model": (reports.value(dataset, "121015"), made_by.algorithm),
+        "device observer UID": (sr_reading.value(dataset, "121012"), made_by.device_uid),
+        "device observer manufacturer": (sr_reading.value(dataset, "121014"), MANUFACTURER),
+        "device observer model": (sr_reading.value(dataset, "121015"), made_by.algorithm),
     }
     yield from differences(compared)
 
@@ -63,13 +63,13 @@ def _private_schemes(case: Case) -> Iterator[str]:
     yield from differences(compared)
 
 
-def _sites(segment: Segment) -> tuple[reports.Site, ...]:
+def _sites(segment: Segment) -> tuple[sr_reading.Site, ...]:
     anatomical = segment.category.value in coding.ANATOMICAL
-    return (reports.Site(segment.type, segment.laterality),) if anatomical else ()
+    return (sr_reading.Site(segment.type, segment.laterality),) if anatomical else ()
 
 
 def _group_faults(
-    group: reports.Group, name: Tracked, segment: Segment, measured: Sequence[Measurement], case: Case
+    group: sr_reading.Group, name: Tracked, segment: Segment, measured: Sequence[Measurement], case: Case
 ) -> Iterator[str]:
     own = case.provenance.uid("seg/instance")
     segmentation = own if case.given is None else str(case.given.SOPInstanceUID)
@@ -105,7 +105,7 @@ def _landmarks(case: Case) -> Iterator[str]:
         if case.volume.sop_instance_uids[nearest : nearest + 1] != (mark.sop_instance_uid,):
             yield f"landmark {mark.name!r} does not lie on the slice that it names"
     shown: Shown = {
-        uid: (tuple(reports.Site(mark.code, None, mark.modifier) for mark in marks), ())
+        uid: (tuple(sr_reading.Site(mark.code, None, mark.modifier) for mark in marks), ())
         for uid, marks in slices_sr.landmarks_by_slice(case.findings).items()
     }
     yield from _slices(case, "landmarks", shown)

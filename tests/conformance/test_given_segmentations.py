@@ -25,7 +25,7 @@ from node.inbound import segmentations, volumes
 from node.jobs.inputs import Input
 from node.jobs.production import Produced, Stopwatch, produce, provenance_of
 from node.jobs.series import study_of
-from node.outbound import gate, reports, seg
+from node.outbound import gate, sr_reading, seg
 from node.outbound.equipment import encoded
 from node.outbound.objects import encode_all
 from tests.given_segmentations import segmentation
@@ -80,7 +80,7 @@ def test_segmentations_of_dcmqi_are_measured_as_dcmqi_reads_them(
         assert np.array_equal(segment.on_grid(result.volume.voxels.shape), mask)
     header = dcmread(given, stop_before_pixels=True)
     described = {item.SegmentNumber: item for item in header.SegmentSequence}
-    for group in reports.groups(report):
+    for group in sr_reading.groups(report):
         assert group.segment is not None
         uid, number = group.segment
         assert uid == header.SOPInstanceUID
@@ -102,7 +102,7 @@ def test_a_real_ct_segmented_by_other_software_gives_the_features_of_its_masks(
     wanted = measure(volume, segments_of(masks), SHAPE_AND_FIRST_ORDER)
     assert len(wanted) > 60
     assert result.findings.measurements == wanted
-    assert [g.tracking_identifier for g in reports.groups(report)] == ["Air", "Bone"]
+    assert [g.tracking_identifier for g in sr_reading.groups(report)] == ["Air", "Bone"]
     result.save(tmp_path / "out")
     assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
         "features.csv",
@@ -136,7 +136,7 @@ def test_features_of_our_own_segmentation_read_again_are_those_of_the_run(
     for made, read in zip(first.findings.segments, again.findings.segments, strict=True):
         assert (made.label, made.type, made.rgb) == (read.label, read.type, read.rgb)
     ours = dcmread(tmp_path / "sr.dcm")
-    tracking = [[(g.tracking_identifier, g.tracking_uid) for g in reports.groups(r)] for r in (ours, report)]
+    tracking = [[(g.tracking_identifier, g.tracking_uid) for g in sr_reading.groups(r)] for r in (ours, report)]
     assert tracking[0] == tracking[1]
     assert ours.SOPInstanceUID != report.SOPInstanceUID
 
@@ -149,7 +149,7 @@ def test_reports_keep_the_numbers_and_tracking_of_the_segmentation(
     masks = {"one": volume.voxels > 100, "nothing": volume.voxels > 1e9, "three": volume.voxels < -400}
     given = segmentation(sources, masks, kind=kind)
     result, report = radiomics(*write(given), radiomics="shape")
-    assert [(g.tracking_identifier, g.tracking_uid, g.segment) for g in reports.groups(report)] == [
+    assert [(g.tracking_identifier, g.tracking_uid, g.segment) for g in sr_reading.groups(report)] == [
         ("one of May", "2.25.5001", (given.SOPInstanceUID, 1)),
         ("three of May", "2.25.5003", (given.SOPInstanceUID, 3)),
     ]
@@ -162,7 +162,7 @@ def test_tracking_that_is_missing_is_made_up_for(
     volume, sources = series()
     given = segmentation(sources, {"Nodule": volume.voxels > 100}, tracked=False)
     first, report = radiomics(*write(given))
-    (group,) = reports.groups(report)
+    (group,) = sr_reading.groups(report)
     assert group.tracking_identifier == "Nodule"
     assert group.tracking_uid.startswith("2.25.")
     again, _ = radiomics(*write(given))
@@ -188,7 +188,7 @@ def test_codes_of_other_software_are_repeated_and_private_schemes_identified(
     code = Code("X-1", scheme, "A thing of theirs")
     given = segmentation(sources, {"a": volume.voxels > 100}, type=code)
     _, report = radiomics(*write(given))
-    (group,) = reports.groups(report)
+    (group,) = sr_reading.groups(report)
     assert group.finding == code
     identified = [i.CodingSchemeDesignator for i in report.CodingSchemeIdentificationSequence]
     assert identified == [*(["99ELSEWHERE"] if scheme != "SRT" else []), "99PYRADIOMICS"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from node.outbound import reports
+from node.outbound import sr_reading
 from tests.orthanc_server import Orthanc
 from tests.system.nodes import Node, copy_of, destination, wait_for
 
@@ -56,7 +56,7 @@ def test_a_segmentation_by_other_software_is_measured(
     assert (item["algorithm"], item["series_instance_uid"]) == ("radiomics", given.SeriesInstanceUID)
     (uid,) = pacs.sop_instance_uids()
     report = dcmread(BytesIO(pacs.file(uid)))
-    (group,) = reports.groups(report)
+    (group,) = sr_reading.groups(report)
     assert group.segment == (given.SOPInstanceUID, 1)
     assert {number.code.scheme for number in group.numbers} == {"IBSI", "99PYRADIOMICS"}
 
@@ -95,6 +95,6 @@ def test_the_command_takes_the_longest_of_several_segmentations(
     assert f"2 series fit; running on the longest, {longest.SeriesInstanceUID}" in done.stdout.replace(
         "\n", ""
     )
-    groups = reports.groups(dcmread(tmp_path / "out" / "sr.dcm"))
+    groups = sr_reading.groups(dcmread(tmp_path / "out" / "sr.dcm"))
     assert [group.segment for group in groups] == [(longest.SOPInstanceUID, n) for n in range(1, 6)]
     assert not (tmp_path / "out" / "seg.dcm").exists()

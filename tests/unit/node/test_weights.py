@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from algorithms.adapters.nnunet import NNUNetSegmenter
 from algorithms.adapters.nnunet_network import UNet
-from algorithms.body_part.network import VGG16, SliceRegressor
+from algorithms.body_part.network import build
 from algorithms.body_part.scores import Reference
 from algorithms.weights import Store, WeightsFaulty, save
 from node import weights
@@ -148,7 +148,7 @@ def bpr_archive(file: Path, tensors: dict[str, torch.Tensor]) -> Path:
 def test_body_part_regression_is_added_with_its_reference_and_without_what_the_network_lacks(
     tmp_path: Path, store: Store
 ) -> None:
-    tensors = dict(SliceRegressor(**VGG16).state_dict())
+    tensors = dict(build({}).state_dict())
     file = bpr_archive(tmp_path / "public_bpr_model.zip", tensors | {"loss.weight": torch.zeros(1)})
     assert add(store, "bpr", file) == ["bpr"]
     checkpoint = store.get("bpr")
@@ -158,7 +158,7 @@ def test_body_part_regression_is_added_with_its_reference_and_without_what_the_n
 
 
 def test_body_part_regression_that_lacks_a_tensor_is_refused(tmp_path: Path, store: Store) -> None:
-    tensors = dict(SliceRegressor(**VGG16).state_dict())
+    tensors = dict(build({}).state_dict())
     del tensors["fc7.bias"]
     with pytest.raises(ConfigurationError, match=r"bpr: tensor fc7\.bias is missing"):
         add(store, "bpr", bpr_archive(tmp_path / "a.zip", tensors))

@@ -94,3 +94,18 @@ def test_below_the_lungs_there_is_no_esophagus_and_no_heart():
     kept = keep_plausible(margins, hu, EVERYWHERE, 3.0)
     lowest = {organ: int(np.flatnonzero((kept[organ] > 0).any(axis=(1, 2)))[0]) for organ in ORGANS}
     assert lowest == {Organ.HEART: 20, Organ.AORTA: 0, Organ.ESOPHAGUS: 15, Organ.SPINAL_CORD: 0}
+
+
+def test_a_vessel_holds_no_fat_and_is_no_sheet():
+    margins = answer(
+        SPINAL_CORD=[column(0, 40, at=24, width=2)],
+        AORTA=[column(0, 40, at=12, width=8), (slice(0, 40), slice(14, 15), slice(20, 28))],
+    )
+    hu = LUNG.copy()
+    hu[:, 10:, :] = 40.0
+    hu[:, 10:14] = -100.0
+    hu[:, :, 18:] = 40.0
+    aorta = keep_plausible(margins, hu, EVERYWHERE, 3.0)[Organ.AORTA] > 0
+    assert aorta[20, 16, 16]
+    assert not aorta[:, 14, 21:].any()
+    assert not aorta[:, 12:14, 12:17].any()

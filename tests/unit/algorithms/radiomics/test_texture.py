@@ -73,3 +73,9 @@ def test_without_mirp_the_message_says_what_to_install(
     monkeypatch.setitem(sys.modules, "mirp", None)
     with pytest.raises(TextureUnavailable, match=r"pip install 'ainode\[texture\]'"):
         measure(ibsi_phantom.volume(), [ibsi_phantom.segment()], frozenset({"texture"}))
+
+
+@pytest.mark.usefixtures("mirp")
+def test_values_in_a_unit_that_the_bins_do_not_fit_have_no_texture() -> None:
+    voxels = np.linspace(0, 1e6, 120, dtype=np.float32).reshape(4, 5, 6)
+    assert texture_features(voxels, np.ones_like(voxels, dtype=np.bool_)) == {}

@@ -40,6 +40,16 @@ def test_an_order_that_cannot_be_filled_is_named(options, said):
         Order.of(options)
 
 
-def test_parts_to_cover_travel_as_an_option():
-    assert Order.option_covers(("head", "chest")) == {"covers": "chest+head"}
-    assert Order.option_covers(()) == {}
+@given(
+    st.sets(st.sampled_from(RADIOMICS)),
+    st.booleans(),
+    st.sets(st.sampled_from(["chest", "head", "pelvis"])),
+)
+def test_an_order_has_one_way_of_writing(radiomics, rtstruct, covers):
+    order = Order(frozenset(radiomics), rtstruct, frozenset(covers))
+    assert Order.of(order.as_options()) == (order, {})
+
+
+def test_what_is_usual_is_not_written():
+    assert Order.of({"radiomics": "shape+firstorder", "rtstruct": "false"})[0].as_options() == {}
+    assert Order.of({"radiomics": "all"})[0].as_options() == {"radiomics": "firstorder+shape+texture"}

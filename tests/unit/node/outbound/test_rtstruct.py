@@ -9,8 +9,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from algorithms.protocol import Code, Findings, Segment
 from algorithms.terminology import ENTIRE_BODY
 from node.errors import IrregularGeometry, UnsuitableImage
-from node.outbound import equipment, rtstruct, structures
-from node.outbound.readback import affine_of
+from node.outbound import equipment, rtstruct, rtstruct_reading
+from node.outbound.seg_reading import affine_of
 from tests.synthetic_series import ANATOMY, LUNG, OBLIQUE, RIGHT, findings, provenance, series
 
 
@@ -55,9 +55,9 @@ def test_contours_lie_on_the_slices_they_name_and_enclose_the_mask(attributes: d
     planes = {source.SOPInstanceUID: source for source in sources}
     for segment, outline in zip(findings(volume).segments, dataset.ROIContourSequence, strict=True):
         mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
-        for contour in structures.contours(outline):
+        for contour in rtstruct_reading.contours(outline):
             plane = planes[contour.image]
-            mask[sources.index(plane)] |= structures.filled([contour], affine_of(plane), mask.shape[1:])
+            mask[sources.index(plane)] |= rtstruct_reading.filled([contour], affine_of(plane), mask.shape[1:])
         assert np.array_equal(mask, segment.on_grid(mask.shape))
 
 
@@ -89,7 +89,7 @@ def test_what_cannot_be_outlined_is_refused() -> None:
 
 def test_a_contour_off_its_image_is_not_filled() -> None:
     volume, sources = series()
-    (contour, *_) = structures.contours(encoded().ROIContourSequence[0])
+    (contour, *_) = rtstruct_reading.contours(encoded().ROIContourSequence[0])
     off = replace(contour, points_mm=contour.points_mm + np.array([0, 0, 0.02]))
     with pytest.raises(ValueError, match=r"lies 0\.02 mm off its image"):
-        structures.filled([off], affine_of(sources[0]), volume.voxels.shape[1:])
+        rtstruct_reading.filled([off], affine_of(sources[0]), volume.voxels.shape[1:])

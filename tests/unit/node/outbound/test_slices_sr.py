@@ -5,9 +5,9 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from algorithms.protocol import Findings, Region
-from node.outbound import equipment, reports, slices_sr
+from node.outbound import equipment, sr_reading, slices_sr
 from node.outbound.equipment import Role
-from node.outbound.reports import Group, Site
+from node.outbound.sr_reading import Group, Site
 from tests.synthetic_findings import ABDOMEN, CENTER, CHEST, KIDNEY, L1, LIVER, TOP, findings
 from tests.synthetic_series import provenance, series
 
@@ -20,7 +20,7 @@ def report(role: Role) -> Dataset:
 
 
 def groups(role: Role) -> list[Group]:
-    return reports.groups(report(role))
+    return sr_reading.groups(report(role))
 
 
 def test_each_slice_that_shows_something_has_one_group_that_names_it() -> None:

@@ -5,7 +5,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from algorithms.protocol import Code, Findings, Measurement
-from node.outbound import equipment, reports, seg, sr
+from node.outbound import equipment, sr_reading, seg, sr
 from tests.synthetic_series import MEAN, MM3, VOLUME, findings, provenance, series
 
 
@@ -27,21 +27,21 @@ def test_the_report_says_that_it_is_unverified_research() -> None:
 
 
 def test_there_is_a_group_for_each_measured_segment() -> None:
-    groups = reports.groups(report())
+    groups = sr_reading.groups(report())
     assert [group.tracking_identifier for group in groups] == ["Right lung", "Trachea"]
     assert [group.segment[1] for group in groups if group.segment] == [1, 2]
 
 
 def test_values_are_exact_and_derivations_are_kept() -> None:
     volume, _ = series()
-    first, second = reports.groups(report())[0].numbers
+    first, second = sr_reading.groups(report())[0].numbers
     wanted = findings(volume).measurements
     assert (first.value, first.derivation) == (wanted[0].value, None)
     assert (second.value, second.derivation) == (wanted[1].value, MEAN)
 
 
 def test_the_doubt_about_a_segment_stands_with_its_measurements() -> None:
-    assert [group.comment for group in reports.groups(report())] == ["", "small"]
+    assert [group.comment for group in sr_reading.groups(report())] == ["", "small"]
 
 
 @pytest.mark.parametrize("value", [0.0, -1e-12, 123456789012.345, 1 / 3, -2.5e300])
@@ -49,7 +49,7 @@ def test_any_finite_value_is_kept(value: float) -> None:
     volume, _ = series()
     found = findings(volume)
     found = replace(found, measurements=(Measurement("Trachea", "V", VOLUME, value, MM3),))
-    (number,) = reports.groups(report(found))[0].numbers
+    (number,) = sr_reading.groups(report(found))[0].numbers
     assert number.value == value
     assert number.decimal == pytest.approx(value, rel=1e-8)
 
@@ -66,9 +66,9 @@ def test_the_procedure_is_the_imaging_procedure(modality: str, code: str) -> Non
 def test_the_side_is_a_modifier_of_the_site() -> None:
     (container,) = (i for i in report().ContentSequence if i.ValueType == "CONTAINER")
     right, trachea = container.ContentSequence
-    (site,) = reports.items(right, "363698007")
+    (site,) = sr_reading.items(right, "363698007")
     assert site.ContentSequence[0].ConceptCodeSequence[0].CodeMeaning == "Right"
-    (site,) = reports.items(trachea, "363698007")
+    (site,) = sr_reading.items(trachea, "363698007")
     assert "ContentSequence" not in site
 
 
@@ -82,7 +82,7 @@ def test_what_is_no_part_of_the_body_has_no_site() -> None:
     )
     dataset = report(replace(found, segments=(tumour, *found.segments[1:])))
     (container,) = (i for i in dataset.ContentSequence if i.ValueType == "CONTAINER")
-    assert list(reports.items(container.ContentSequence[0], "363698007")) == []
+    assert list(sr_reading.items(container.ContentSequence[0], "363698007")) == []
 
 
 def test_measurements_of_no_segment_are_refused() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
-from node.outbound.structures import Contour, filled
+from node.outbound.rtstruct_reading import Contour, filled
 
 PLANE = np.diag([1.0, 1.0, 0.0])
 """A plane whose row and column are x and y in millimetres, through the origin."""

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
 from algorithms.protocol import BoolMask, Findings, Segment, Volume
-from node.outbound import equipment, readback, seg
+from node.outbound import equipment, seg_reading, seg
 from tests.synthetic_series import ANATOMY, LUNG, OBLIQUE, findings, provenance, series
 
 
@@ -17,10 +17,10 @@ def encoded(found: Findings, volume: Volume, sources: list[Dataset]) -> Dataset:
     return dcmread(BytesIO(equipment.encoded("seg", dataset).content))
 
 
-def painted(dataset: Dataset, own: list[readback.Frame], volume: Volume) -> BoolMask:
+def painted(dataset: Dataset, own: list[seg_reading.Frame], volume: Volume) -> BoolMask:
     mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
     for frame in own:
-        mask[tuple(readback.voxels(dataset, frame, volume))] = True
+        mask[tuple(seg_reading.voxels(dataset, frame, volume))] = True
     return mask
 
 
@@ -47,7 +47,7 @@ def test_every_mask_comes_back_voxel_for_voxel(
     )
     assume(segments)
     dataset = encoded(Findings(segments), volume, sources)
-    frames = readback.frames(dataset)
+    frames = seg_reading.frames(dataset)
     for number, segment in enumerate(segments, start=1):
         own = [frame for frame in frames if frame.segment_number == number]
         expected = segment.on_grid(volume.voxels.shape)
@@ -58,7 +58,7 @@ def test_masks_are_placed_by_patient_space_and_not_by_index() -> None:
     volume, sources = series()
     found = findings(volume)
     dataset = encoded(found, volume, sources)
-    frames = [f for f in readback.frames(dataset) if f.segment_number == 1]
+    frames = [f for f in seg_reading.frames(dataset) if f.segment_number == 1]
     flip = np.diag([-1.0, 1.0, -1.0, 1.0])
     flip[0, 3], flip[2, 3] = volume.voxels.shape[0] - 1, volume.voxels.shape[2] - 1
     turned = replace(volume, affine_mm=volume.affine_mm @ flip)
@@ -72,7 +72,7 @@ def test_frames_between_voxels_are_refused() -> None:
     affine = volume.affine_mm.copy()
     affine[0, 3] += 0.35
     with pytest.raises(ValueError, match=r"lies 0\.50 voxels off"):
-        readback.voxels(dataset, readback.frames(dataset)[0], replace(volume, affine_mm=affine))
+        seg_reading.voxels(dataset, seg_reading.frames(dataset)[0], replace(volume, affine_mm=affine))
 
 
 def test_frames_outside_the_volume_are_refused() -> None:
@@ -80,7 +80,7 @@ def test_frames_outside_the_volume_are_refused() -> None:
     dataset = encoded(findings(volume), volume, sources)
     smaller = replace(volume, voxels=volume.voxels[:1], sop_instance_uids=volume.sop_instance_uids[:1])
     with pytest.raises(ValueError, match="outside the image"):
-        painted(dataset, readback.frames(dataset)[:5], smaller)
+        painted(dataset, seg_reading.frames(dataset)[:5], smaller)
 
 
 def test_the_affine_of_a_plane_is_that_of_the_standard() -> None:
@@ -89,7 +89,7 @@ def test_the_affine_of_a_plane_is_that_of_the_standard() -> None:
     plane.PixelSpacing = [2, 3]
     plane.ImagePositionPatient = [10, 20, 30]
     # One row down is 2 mm towards the feet, one column on is 3 mm towards the back.
-    assert (readback.affine_of(plane) @ [1, 1, 1]).tolist() == [10, 23, 28]
+    assert (seg_reading.affine_of(plane) @ [1, 1, 1]).tolist() == [10, 23, 28]
 
 
 def test_frames_that_are_cut_short_are_refused() -> None:
@@ -97,4 +97,4 @@ def test_frames_that_are_cut_short_are_refused() -> None:
     dataset = encoded(findings(volume), volume, sources)
     dataset.PixelData = dataset.PixelData[:-2]
     with pytest.raises(ValueError, match="is cut short"):
-        readback.voxels(dataset, readback.frames(dataset)[-1], volume)
+        seg_reading.voxels(dataset, seg_reading.frames(dataset)[-1], volume)
