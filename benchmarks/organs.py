@@ -65,9 +65,7 @@ def labelled_nifti(folder: Path) -> tuple[Volume, dict[Organ, BoolMask]]:
 
 def labelled_dicom(folder: Path) -> tuple[Volume, dict[Organ, BoolMask]]:
     """Twenty slices of the upper abdomen; the label file's axes are left, front, head."""
-    files = [
-        pydicom.dcmread(path, force=True) for path in sorted((folder / "example_ct_dicom").glob("CT.*"))
-    ]
+    files = [pydicom.dcmread(path, force=True) for path in sorted((folder / "example_ct_dicom").glob("CT.*"))]
     files.sort(key=lambda file: float(file.ImagePositionPatient[2]))
     spacing = float(files[1].ImagePositionPatient[2]) - float(files[0].ImagePositionPatient[2])
     affine = np.zeros((4, 4))

@@ -21,6 +21,7 @@ _UNPICKLE: Final = Path(algorithms.__file__).with_name("adapters") / "unpickle.p
 _REFUSED: Final = 3
 _NO_NETWORK: Final = ("unshare", "--user", "--map-root-user", "--net", "--")
 _ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+LARGEST_JSON: Final = 1 << 20
 _LARGEST_BYTES: Final = 32 << 30
 _SECONDS: Final = 1800
 

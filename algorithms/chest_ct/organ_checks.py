@@ -133,7 +133,9 @@ def _beside(heart: BoolMask, up_to_apices: OrganGrid | None = None) -> npt.NDArr
     beside[found[len(found) // 4] : found[-1] + 1] = True
     if up_to_apices:
         hu = up_to_apices.hu
-        lung = ndimage.binary_erosion((hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1]), np.ones((1, 3, 3), dtype=np.bool_))
+        lung = ndimage.binary_erosion(
+            (hu > _LUNG_HU[0]) & (hu < _LUNG_HU[1]), np.ones((1, 3, 3), dtype=np.bool_)
+        )
         above = np.flatnonzero(lung.sum(axis=(1, 2)) * up_to_apices.spacing_mm**2 > _APEX_MM2)
         beside[found[-1] : above[-1] + 1 if above.size else None] = True
     return beside

@@ -6,8 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from algorithms.weights import BUNDLED, Checkpoint, Store, WeightsFaulty, WeightsMissing
-from node import config, conversion
-from node import weights as published
+from node import config, conversion, published
 from node.commands.console import AsJson, Config, say, show
 from node.errors import AINodeError, ConfigurationError
 

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -19,14 +20,19 @@ from pydicom import Dataset, dcmread
 
 from algorithms import CATALOGUE
 from algorithms.protocol import Code, Findings, Segment, Volume, silent
+from algorithms.terminology import ENTIRE_BODY
 from algorithms.weights import BUNDLED, Store
 from node.errors import Quarantined
 from node.inbound import volumes
+from node.inbound.geometry import geometry
 from node.outbound import equipment, gate, rtstruct
 from node.outbound.equipment import ROLES, EncodedObject, Provenance, Role
 from node.outbound.objects import encode_all
 from tests import synthetic_findings, synthetic_series
 from tests.synthetic_series import OBLIQUE, as_read, findings, objects, provenance, series
+
+MORPHOLOGY = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+NODULE = Code("27925004", "SCT", "Nodule")
 
 SERIES: dict[str, dict[str, Any]] = {
     "odd columns": {},
@@ -59,6 +65,57 @@ def test_the_gate_passes_what_the_encoders_wrote(name: str) -> None:
     found, made_by = findings(volume), provenance(volume)
     made = encode_all(found, volume, sources, made_by, rtstruct=True)
     gate.prove(made, found, volume, sources, made_by, rtstruct=True)
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value"),
+    [("ImageOrientationPatient", [1, 0, 0.00009, 0, 1, 0]), ("PixelSpacing", [0.70009, 0.7])],
+)
+def test_the_gate_passes_slices_that_the_reader_takes_for_parallel(keyword: str, value: list[float]) -> None:
+    volume, sources = series((6, 512, 512))
+    setattr(sources[3], keyword, value)
+    volume = replace(volume, affine_mm=geometry(sources).affine_mm)
+    found, made_by = findings(volume), provenance(volume)
+    made = encode_all(Findings(found.segments), volume, sources, made_by, rtstruct=False)
+    gate.prove(made, Findings(found.segments), volume, sources, made_by)
+
+
+def test_the_segmentation_of_an_image_with_a_lossy_slice_says_so() -> None:
+    volume, sources = series()
+    sources[2].LossyImageCompression = "01"
+    sources[2].LossyImageCompressionRatio, sources[2].LossyImageCompressionMethod = 10, "ISO_10918_1"
+    found, made_by = findings(volume), provenance(volume)
+    made = encode_all(found, volume, sources, made_by, rtstruct=False)
+    gate.prove(made, found, volume, sources, made_by)
+    written = dcmread(BytesIO(made[0].content))
+    assert (written.LossyImageCompression, written.LossyImageCompressionRatio) == ("01", 10)
+    assert written.LossyImageCompressionMethod == "ISO_10918_1"
+
+
+def test_a_lossy_source_that_does_not_say_how_is_no_fault_of_the_result() -> None:
+    volume, sources = series(LossyImageCompression="01")
+    found, made_by = findings(volume), provenance(volume)
+    gate.prove(objects(found, volume, sources, made_by), found, volume, sources, made_by)
+
+
+def test_the_gate_passes_a_lesion_and_the_outline_of_the_body() -> None:
+    volume, sources = series()
+    first, second, third = findings(volume).segments
+    lesion = replace(first, category=MORPHOLOGY, type=NODULE, laterality=None)
+    found = Findings((lesion, replace(second, type=ENTIRE_BODY), third))
+    made_by = provenance(volume)
+    made = encode_all(found, volume, sources, made_by, rtstruct=True)
+    gate.prove(made, found, volume, sources, made_by, rtstruct=True)
+    observed = dcmread(BytesIO(made[-1].content)).RTROIObservationsSequence
+    assert [item.RTROIInterpretedType for item in observed] == ["", "EXTERNAL", "ORGAN"]
+
+
+def test_a_validator_that_never_ends_is_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    volume, sources = series()
+    found, made_by = findings(volume), provenance(volume)
+    monkeypatch.setattr(gate, "VALIDATOR_SECONDS", 0)
+    with pytest.raises(Quarantined, match="seg: dciodvfy: gives no verdict within 0 seconds"):
+        gate.prove(objects(found, volume, sources, made_by), found, volume, sources, made_by)
 
 
 def test_the_gate_passes_landmarks_and_regions() -> None:
@@ -303,6 +360,54 @@ def call_an_organ_a_category(dataset: Dataset) -> None:
     category.CodeValue, category.CodeMeaning = "91772007", "Organ"
 
 
+def confuse_the_dimensions(dataset: Dataset) -> None:
+    for frame in dataset.PerFrameFunctionalGroupsSequence:
+        frame.FrameContentSequence[0].DimensionIndexValues = [7, 7]
+
+
+def sort_by_another_dimension(dataset: Dataset) -> None:
+    dataset.DimensionIndexSequence = dataset.DimensionIndexSequence[::-1]
+
+
+def deny_the_overlap(dataset: Dataset) -> None:
+    dataset.SegmentsOverlap = "NO"
+
+
+def show_another_colour(dataset: Dataset) -> None:
+    dataset.SegmentSequence[0].RecommendedDisplayCIELabValue = [0, 0, 0]
+
+
+def space_the_slices_apart(dataset: Dataset) -> None:
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices = 50
+
+
+def thin_the_slices(dataset: Dataset) -> None:
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness = 0.1
+
+
+def stretch_the_pixels_by_a_hair(dataset: Dataset) -> None:
+    dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].PixelSpacing = [0.7, 0.705]
+
+
+def refer_to_one_image(dataset: Dataset) -> None:
+    series = dataset.ReferencedSeriesSequence[0]
+    series.ReferencedInstanceSequence = series.ReferencedInstanceSequence[:1]
+
+
+def name_one_source_image(dataset: Dataset) -> None:
+    dataset.SourceImageSequence = dataset.SourceImageSequence[:1]
+
+
+def lose_the_parameters(dataset: Dataset) -> None:
+    algorithm = dataset.SegmentSequence[0].SegmentationAlgorithmIdentificationSequence[0]
+    algorithm.AlgorithmParameters = "x"
+
+
+def call_it_lossy(dataset: Dataset) -> None:
+    dataset.LossyImageCompression = "01"
+    dataset.LossyImageCompressionRatio, dataset.LossyImageCompressionMethod = 10, "ISO_10918_1"
+
+
 def lose_the_side(dataset: Dataset) -> None:
     del (
         dataset.SegmentSequence[0]
@@ -385,6 +490,35 @@ def lose_a_group(dataset: Dataset) -> None:
 
 def track_another_group(dataset: Dataset) -> None:
     group(dataset).ContentSequence[1].UID = "2.25.9"
+
+
+def report_wrong_numbers_twice(dataset: Dataset) -> None:
+    double = deepcopy(group(dataset))
+    for item in double.ContentSequence:
+        if item.ValueType == "NUM":
+            item.MeasuredValueSequence[0].FloatingPointValue = item.MeasuredValueSequence[0].NumericValue = 99
+    dataset.ContentSequence[-1].ContentSequence.insert(0, double)
+
+
+def report_another_parameter(dataset: Dataset) -> None:
+    parameter = next(
+        i for i in group(dataset).ContentSequence if i.ConceptNameCodeSequence[0].CodeValue == "111002"
+    )
+    parameter.TextValue = "fast=no"
+
+
+def rest_on_another_study(dataset: Dataset) -> None:
+    dataset.CurrentRequestedProcedureEvidenceSequence[0].StudyInstanceUID = "2.25.5"
+
+
+def rest_on_another_series(dataset: Dataset) -> None:
+    series = dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    series.SeriesInstanceUID = "2.25.5"
+
+
+def rest_on_one_image(dataset: Dataset) -> None:
+    series = dataset.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    del series.ReferencedSOPSequence[1:]
 
 
 def lose_the_evidence(dataset: Dataset) -> None:
@@ -537,6 +671,10 @@ def lose_the_side_of_an_organ(dataset: Dataset) -> None:
     del code.SegmentedPropertyTypeModifierCodeSequence
 
 
+def take_an_organ_for_the_body(dataset: Dataset) -> None:
+    dataset.RTROIObservationsSequence[0].RTROIInterpretedType = "EXTERNAL"
+
+
 def approve(dataset: Dataset) -> None:
     dataset.ApprovalStatus = "APPROVED"
 
@@ -580,6 +718,17 @@ IN_SEG = [
     (name_the_wrong_slice, "does not lie on its source image"),
     (refer_to_two_series, "exactly the source series"),
     (change_the_frame_of_reference, "FrameOfReferenceUID"),
+    (confuse_the_dimensions, r"the dimension index values are \(7, 7\) instead of"),
+    (sort_by_another_dimension, "the dimension index pointers"),
+    (deny_the_overlap, "SegmentsOverlap is NO"),
+    (show_another_colour, "segment 'Right lung': the colour is"),
+    (space_the_slices_apart, r"SpacingBetweenSlices is 50(\.0)? instead of 2\.5"),
+    (thin_the_slices, r"SliceThickness is 0\.1 instead of 2\.5"),
+    (stretch_the_pixels_by_a_hair, "orientation or pixel spacing"),
+    (refer_to_one_image, "ReferencedInstanceSequence does not list exactly the source images"),
+    (name_one_source_image, "SourceImageSequence does not list exactly the source images"),
+    (lose_the_parameters, "the algorithm parameters is x"),
+    (call_it_lossy, "LossyImageCompression is 01 instead of 00"),
     (age_the_algorithm, "the algorithm version is 1"),
     (mistype_the_type, "fails the check digit"),
     (call_an_organ_a_category, "no segmented property category"),
@@ -601,10 +750,17 @@ IN_SR = [
     (keep_a_doubt_quiet, "the comment is"),
     (lose_a_group, "no measurement group with its tracking UID"),
     (track_another_group, "no measurement group with its tracking UID"),
-    (lose_the_evidence, "not listed as evidence"),
+    (lose_the_evidence, "1 instances are not listed as evidence"),
+    (report_wrong_numbers_twice, "2 measurement groups have its tracking UID"),
+    (report_another_parameter, "the list of algorithm parameters"),
     (report_the_algorithm_as_the_procedure, "the procedure is"),
     (observe_by_another_device, "the device observer UID is 2.25.9"),
     (verify, "the verification flag is VERIFIED"),
+]
+IN_REPORTS = [
+    (rest_on_another_study, "the evidence names .* of study 2.25.5"),
+    (rest_on_another_series, "the evidence names .* in series 2.25.5"),
+    (rest_on_one_image, "4 instances are not listed as evidence"),
 ]
 IN_EITHER_OF_SLICES = [
     (show_another_slice, "do not refer, one by one, to the slices"),
@@ -638,6 +794,7 @@ IN_RTSTRUCT = [
     (rename_a_region_of_interest, "the name is Left lung"),
     (code_another_organ, "the type is"),
     (lose_the_side_of_an_organ, "the laterality is"),
+    (take_an_organ_for_the_body, "the interpreted type is EXTERNAL instead of ORGAN"),
     (approve, "the approval status is APPROVED"),
     (plan_on_another_frame_of_reference, "the referenced frame of reference is 2.25.9"),
     (plan_on_another_study, "the referenced study is 2.25.9"),
@@ -645,9 +802,9 @@ IN_RTSTRUCT = [
 ]
 FAULTS: dict[Role, list[tuple[Fault, str]]] = {
     "seg": [*IN_BOTH, *IN_SEG],
-    "sr": [*IN_BOTH, *IN_SR],
-    "regions": [*IN_BOTH, *IN_EITHER_OF_SLICES, *IN_REGIONS],
-    "landmarks": [*IN_BOTH, *IN_EITHER_OF_SLICES, *IN_LANDMARKS],
+    "sr": [*IN_BOTH, *IN_REPORTS, *IN_SR],
+    "regions": [*IN_BOTH, *IN_REPORTS, *IN_EITHER_OF_SLICES, *IN_REGIONS],
+    "landmarks": [*IN_BOTH, *IN_REPORTS, *IN_EITHER_OF_SLICES, *IN_LANDMARKS],
     "rtstruct": [*IN_BOTH, *IN_RTSTRUCT],
 }
 

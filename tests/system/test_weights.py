@@ -27,9 +27,15 @@ def states(node: Node) -> dict[str, str]:
 
 def test_published_weights_are_listed_added_verified_and_found_faulty(node: Node, tmp_path: Path) -> None:
     assert states(node)["segthor-task055"] == "missing"
+    rows = json.loads(node.run("weights", "list", "--json").stdout)
+    ways = {row["name"]: row["get"] for row in rows if row["state"] == "missing"}
+    assert ways["bpr"] == (
+        "public_bpr_model.zip at https://zenodo.org/records/5113483; "
+        "then: ainode weights add bpr public_bpr_model.zip"
+    )
     listed = node.run("weights", "list").stdout
     assert "https://zenodo.org/records/4003545" in listed
-    assert "ainode weights add NAME FILE" in listed
+    assert all(f"ainode weights add {name}" in listed for name in ways)
     file = published.write_archive(tmp_path / "Task055_SegTHOR.zip", {"3d_fullres": [published.fold(0)]})
     added = node.run("weights", "add", "segthor-task055", file).stdout
     assert "segthor-task055 added" in added

@@ -1,6 +1,7 @@
 """A published plan becomes plain data, or is refused by name."""
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,38 @@ def test_a_plan_survives_json() -> None:
         ({"dataset_properties": {}}, "intensityproperties"),
         ({"base_num_features": None}, "not a plan of nnU-Net"),
         ({"transpose_forward": [0, 1]}, "not a plan of nnU-Net"),
+        ({"transpose_forward": [0, 1, 1]}, "its axes cannot be"),
+        ({"plans_per_stage": [0]}, "not a plan of nnU-Net"),
+        ({"num_classes": float("inf")}, "not a plan of nnU-Net"),
     ],
 )
 def test_what_is_not_done_here_is_refused_by_name(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(PlanUnknown, match=said):
         read(**changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("spacing_mm", (0.0, 3.0, 3.0)),
+        ("spacing_mm", (math.nan, 3.0, 3.0)),
+        ("patch", (8, 0, 16)),
+        ("patch", (8, 10**9, 16)),
+        ("pooling", ()),
+        ("pooling", ((1, 2, 2), (2, 2, 0))),
+        ("pooling", ((1, 2, 2),) * 100),
+        ("kernels", ((3, 3, 3),) * 2),
+        ("kernels", ((3, 3, 3), (3, 3, 3), (3, 2, 3))),
+        ("features", 10**30),
+        ("features", 0),
+        ("classes", 1),
+        ("axes", (0, 1, 3)),
+        ("low", 271.0),
+        ("mean", math.inf),
+        ("sd", 0.0),
+        ("largest", ((5,),)),
+    ],
+)
+def test_a_plan_that_no_network_can_have_is_refused_by_the_value(name: str, value: Any) -> None:
+    with pytest.raises(PlanUnknown, match=f"its {name} cannot be"):
+        Plan.from_config(read().to_config() | {name: value})

@@ -4,11 +4,13 @@ import json
 from io import BytesIO
 from pathlib import Path
 from typing import Any
-from zipfile import ZipFile
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from algorithms.adapters.nnunet import NNUNetSegmenter
@@ -16,8 +18,9 @@ from algorithms.adapters.nnunet_network import UNet
 from algorithms.body_part.network import build
 from algorithms.body_part.scores import Reference
 from algorithms.weights import Store, WeightsFaulty, save
-from node import weights
 from node.errors import ConfigurationError
+from node.published import add as add_published
+from node.published import verify
 from tests.unit.algorithms.adapters import published
 
 
@@ -27,7 +30,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def add(store: Store, name: str, file: Path) -> list[str]:
-    return [added.weights.name for added in weights.add(name, file, store.folders[0])]
+    return [added.weights.name for added in add_published(name, file, store.folders[0])]
 
 
 @pytest.mark.parametrize("old", [True, False])
@@ -45,7 +48,7 @@ def test_a_published_archive_is_added_with_every_configuration_it_holds(
     assert [p.name for p in store.folders[0].iterdir() if p.name.startswith(".")] == []
     for name, members in zip(names, folds.values(), strict=True):
         checkpoint = store.get(name)
-        weights.verify(checkpoint)
+        verify(checkpoint)
         found = checkpoint.tensors()
         assert len(found) == len(members) * len(members[0])
         for number, member in enumerate(members):
@@ -135,13 +138,15 @@ def inference_settings() -> dict[str, Any]:
     }
 
 
-def bpr_archive(file: Path, tensors: dict[str, torch.Tensor]) -> Path:
+def bpr_archive(file: Path, tensors: dict[str, torch.Tensor], text: str = "") -> Path:
+    """A zip archive as published, with other settings than the usual if a text is given."""
     content = BytesIO()
     torch.save(tensors, content)
-    with ZipFile(file, "w") as archive:
+    text = text or json.dumps(inference_settings())
+    with ZipFile(file, "w", ZIP_DEFLATED) as archive:
         archive.writestr("public_bpr_model/model.pt", content.getvalue())
         archive.writestr("public_bpr_model/config.json", "{}")
-        archive.writestr("public_bpr_model/inference-settings.json", json.dumps(inference_settings()))
+        archive.writestr("public_bpr_model/inference-settings.json", text)
     return file
 
 
@@ -152,7 +157,7 @@ def test_body_part_regression_is_added_with_its_reference_and_without_what_the_n
     file = bpr_archive(tmp_path / "public_bpr_model.zip", tensors | {"loss.weight": torch.zeros(1)})
     assert add(store, "bpr", file) == ["bpr"]
     checkpoint = store.get("bpr")
-    weights.verify(checkpoint)
+    verify(checkpoint)
     assert checkpoint.shapes().keys() == tensors.keys()
     assert Reference.from_config(checkpoint.config, "bpr").raw_ends == (-5.1, 6.2)
 
@@ -178,6 +183,130 @@ def test_tensors_without_their_plan_are_refused(tmp_path: Path, store: Store) ->
     save_file(published.fold(0), tmp_path / "alone.safetensors")
     with pytest.raises(ConfigurationError, match="its plan belongs beside the tensors"):
         add(store, "segthor-task055", tmp_path / "alone.safetensors")
+
+
+DEEP = "[" * 200_000
+PLAN: dict[str, Any] = {
+    "spacing_mm": [4, 3, 3],
+    "patch": [8, 24, 16],
+    "pooling": [[1, 2, 2]],
+    "kernels": [[1, 3, 3], [3, 3, 3]],
+    "features": 4,
+    "classes": 5,
+    "axes": [0, 1, 2],
+    "low": -986,
+    "high": 271,
+    "mean": 20.78,
+    "sd": 180.5,
+    "largest": [[1, 2], [3]],
+    "cascade": False,
+    "folds": ["fold_0"],
+}
+REGRESSOR: dict[str, Any] = {
+    "network": {"widths": [4, 8], "convolutions": [1, 1], "shrink": 2},
+    "reference": {"raw_ends": [-5.0, 6.0]},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "description", "said"),
+    [
+        ("bpr", DEEP, "m.json cannot be read: it is nested too deeply"),
+        ("bpr", "[]", "m.json holds no object"),
+        ("bpr", b"\xff", "m.json cannot be read"),
+        ("bpr", " " * (1 << 20) + "{}", "m.json cannot be read: it is larger than 1 MB"),
+        ("bpr", {"config": 5}, "m.json holds no configuration"),
+        ("bpr", {"config": {}}, "reference"),
+        ("bpr", {"config": REGRESSOR | {"reference": 5}}, "reference"),
+        ("bpr", {"config": REGRESSOR | {"reference": {"raw_ends": [0.0, 1.0], "landmarks": {}}}}, "landmark"),
+        ("bpr", {"config": REGRESSOR | {"network": {"shrink": "x"}}}, r"network\.widths"),
+        (
+            "bpr",
+            {"config": REGRESSOR | {"network": {"widths": [10**9], "convolutions": [1], "shrink": 1}}},
+            r"network\.widths",
+        ),
+        (
+            "bpr",
+            {"config": REGRESSOR | {"network": {"widths": [4], "convolutions": [1, 1], "shrink": 1}}},
+            "as many widths as convolutions",
+        ),
+        ("segthor-task055", {"config": PLAN | {"folds": 5}}, "its folds are not"),
+        ("segthor-task055", {"config": PLAN | {"folds": [{}]}}, "its folds are not"),
+        ("segthor-task055", {"config": PLAN | {"kernels": []}}, "its kernels cannot be"),
+        ("segthor-task055", {"config": PLAN | {"features": 1e300}}, "its features cannot be"),
+        ("segthor-task055", {"config": PLAN | {"features": float("inf")}}, "not a plan of nnU-Net"),
+    ],
+)
+def test_a_malformed_description_beside_tensors_ends_with_a_sentence(
+    tmp_path: Path, store: Store, name: str, description: Any, said: str
+) -> None:
+    save_file({"a": torch.zeros(2)}, tmp_path / "m.safetensors")
+    if isinstance(description, dict):
+        description = json.dumps(description)
+    content = description if isinstance(description, bytes) else description.encode()
+    (tmp_path / "m.json").write_bytes(content)
+    with pytest.raises(ConfigurationError, match=rf"m\.safetensors is not what was published: .*{said}"):
+        add(store, name, tmp_path / "m.safetensors")
+    assert store.names() == ()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The way to every value in a description."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, inner in items for found in places(inner, (*path, key)))]
+
+
+def changed(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """The description with another value at one place."""
+    if not path:
+        return new
+    copy = json.loads(json.dumps(value))
+    copy[path[0]] = changed(copy[path[0]], path[1:], new)
+    return copy
+
+
+@given(data=st.data(), name_and_config=st.sampled_from([("segthor-task055", PLAN), ("bpr", REGRESSOR)]))
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_value_in_a_description_is_anything_but_taken_or_refused_with_a_sentence(
+    data: st.DataObject, name_and_config: tuple[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    name, config = name_and_config
+    about = {"config": changed(config, data.draw(st.sampled_from(places(config))), data.draw(ANYTHING))}
+    save_file({"a": torch.zeros(2)}, tmp_path / "m.safetensors")
+    (tmp_path / "m.json").write_text(json.dumps(about))
+    with pytest.raises(ConfigurationError, match="is not what was published"):
+        add_published(name, tmp_path / "m.safetensors", tmp_path / "weights")
+
+
+@pytest.mark.parametrize(
+    ("settings_text", "said"),
+    [
+        (DEEP, r"inference-settings\.json cannot be read: it is nested too deeply"),
+        (" " * (2 << 20), r"inference-settings\.json in it unpacks to more than 1 MB"),
+        ('{"lookuptable_train_val": []}', r"inference-settings\.json lacks"),
+        (json.dumps({"lookuptable_train_val": "text"}), r"inference-settings\.json lacks"),
+    ],
+)
+def test_malformed_settings_in_an_archive_end_with_a_sentence(
+    tmp_path: Path, store: Store, settings_text: str, said: str
+) -> None:
+    file = bpr_archive(tmp_path / "a.zip", {"a": torch.zeros(2)}, settings_text)
+    with pytest.raises(ConfigurationError, match=said):
+        add(store, "bpr", file)
+
+
+def test_a_reference_that_holds_no_numbers_is_refused(tmp_path: Path, store: Store) -> None:
+    text = json.dumps(inference_settings() | {"slope_mean": "steep"})
+    file = bpr_archive(tmp_path / "a.zip", dict(build({}).state_dict()), text)
+    with pytest.raises(ConfigurationError, match=r"bpr: reference\.slope_per_mm"):
+        add(store, "bpr", file)
 
 
 @pytest.mark.parametrize(
@@ -206,10 +335,10 @@ def test_verifying_finds_a_changed_byte_and_a_tensor_of_another_network(tmp_path
         for key, tensor in UNet(1, 2, 4, [(2, 2, 2)], [(3, 3, 3)] * 2).state_dict().items()
     }
     with pytest.raises(WeightsFaulty, match="fold_0"):
-        weights.verify(save(tmp_path / "x", "segthor-task055", foreign, checkpoint.config, {}))
+        verify(save(tmp_path / "x", "segthor-task055", foreign, checkpoint.config, {}))
     tensors = checkpoint.path / "model.safetensors"
     content = bytearray(tensors.read_bytes())
     content[-1] ^= 1
     tensors.write_bytes(content)
     with pytest.raises(WeightsFaulty, match="SHA-256 differs"):
-        weights.verify(checkpoint)
+        verify(checkpoint)
