@@ -190,5 +190,5 @@ def _checkpoint(path: Path) -> Checkpoint:
         about = json.loads((path / _ABOUT).read_text(encoding="utf-8"))
         weights = Weights(about["name"], about["sha256"])
         return Checkpoint(weights, MappingProxyType(about["config"]), MappingProxyType(about["card"]), path)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsFaulty(f"{path / _ABOUT} cannot be read: {error}; add the weights anew") from None

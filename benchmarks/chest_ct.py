@@ -30,7 +30,8 @@ def report(algorithm: Algorithm, name: str, image: Volume, truth: Mapping[str, B
     found = {segment.label: segment.on_grid(image.voxels.shape) for segment in findings.segments}
     nothing = np.zeros(image.voxels.shape, dtype=np.bool_)
     scores = "  ".join(
-        f"{label} {dice(found.get(label, nothing), mask):.4f}" for label, mask in truth.items()
+        f"{label} {dice(found.get(label, nothing), mask):.4f}" if mask.any() else f"{label} not in the labels"
+        for label, mask in truth.items()
     )
     print(f"{name:28s} {seconds:5.2f} s  {scores}")
 

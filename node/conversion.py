@@ -9,20 +9,23 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Final
-from zipfile import BadZipFile, ZipFile
+from zipfile import BadZipFile, ZipFile, ZipInfo
 
 import algorithms
 from node.errors import AINodeError, ConfigurationError
+
+LARGEST_JSON: Final = 1 << 20
+"""Bytes of a description beside tensors; published ones have some kilobytes."""
 
 _UNPICKLE: Final = Path(algorithms.__file__).with_name("adapters") / "unpickle.py"
 _REFUSED: Final = 3
 _NO_NETWORK: Final = ("unshare", "--user", "--map-root-user", "--net", "--")
 _ENVIRONMENT: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-LARGEST_JSON: Final = 1 << 20
-_LARGEST_BYTES: Final = 32 << 30
+_LARGEST_BYTES: Final = 8 << 30  # three configurations of five folds, with what training left in them: 3.8 GB
 _SECONDS: Final = 1800
 
 
@@ -41,8 +44,7 @@ def unpack(archive: Path, layout: re.Pattern[str], into: Path) -> tuple[PurePosi
             for name in packed.namelist():
                 _refuse_a_way_out(archive, name)
             wanted = [member for member in packed.infolist() if layout.fullmatch(member.filename)]
-            if sum(member.file_size for member in wanted) > _LARGEST_BYTES:
-                raise ConfigurationError(f"{archive.name} unpacks to more than {_LARGEST_BYTES >> 30} GB")
+            _refuse_too_much(archive, wanted)
             for member in wanted:
                 file = into / member.filename
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -97,6 +99,20 @@ def isolation() -> tuple[str, ...]:
         return ()
     tried = subprocess.run((*_NO_NETWORK, "true"), capture_output=True, check=False)
     return () if tried.returncode else _NO_NETWORK
+
+
+def _refuse_too_much(archive: Path, members: Sequence[ZipInfo]) -> None:
+    """By the sizes that the archive states; beyond these zipfile reads nothing."""
+    if sum(member.file_size for member in members) > _LARGEST_BYTES:
+        raise ConfigurationError(
+            f"{archive.name} is refused: it unpacks to more than {_LARGEST_BYTES >> 30} GB"
+        )
+    for member in members:
+        if member.filename.endswith(".json") and member.file_size > LARGEST_JSON:
+            raise ConfigurationError(
+                f"{archive.name} is refused: {member.filename} in it unpacks to more than "
+                f"{LARGEST_JSON >> 20} MB"
+            )
 
 
 def _refuse_a_way_out(archive: Path, name: str) -> None:

@@ -1,23 +1,19 @@
-"""Published weights that the node knows: where they come from, and how their files become ours."""
+"""Published weights that the node knows: where they come from, and how they are added to the store."""
 
-import json
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from algorithms.adapters.nnunet_plan import CONFIGURATIONS, Configuration, Plan, PlanUnknown
-from algorithms.weights import Checkpoint, Shapes, WeightsFaulty, check_shapes, save, shapes_of
-from node import conversion
+from algorithms.adapters.nnunet_plan import CONFIGURATIONS, Configuration
+from algorithms.weights import Checkpoint, Shapes, WeightsFaulty, check_shapes, save
+from node import archives, conversion
 from node.errors import AINodeError, ConfigurationError
-
-if TYPE_CHECKING:
-    import torch
-
-    Tensors = Mapping[str, torch.Tensor]
 
 _CONVERTIBLE: Final = {".model", ".pt", ".pth"}
 _NOTICE: Final = "Research use only. Not for diagnosis."
@@ -46,8 +42,13 @@ class Published:
     licence: str
     layout: re.Pattern[str]
     shapes: Callable[[Mapping[str, Any]], Shapes]
-    read: "Callable[[Path], tuple[Tensors, dict[str, Any]] | None]"
+    read: Callable[[Path], archives.Content | None]
     extra_tensors: bool = False
+
+    @property
+    def way(self) -> str:
+        """How a person gets them."""
+        return f"{self.archive} at {self.source}; then: ainode weights add {self.name} {self.archive}"
 
     @property
     def card(self) -> dict[str, str]:
@@ -142,7 +143,9 @@ def _convert(packed: Path, plain: Path) -> None:
     conversion.unpickle(packed, plain)
 
 
-def _kept(published: Published, tensors: "Tensors", config: dict[str, Any], folder: Path) -> Checkpoint:
+def _kept(
+    published: Published, tensors: archives.Tensors, config: dict[str, Any], folder: Path
+) -> Checkpoint:
     wanted = published.shapes(config)
     if published.extra_tensors:
         tensors = {key: tensor for key, tensor in tensors.items() if key in wanted}
@@ -151,95 +154,24 @@ def _kept(published: Published, tensors: "Tensors", config: dict[str, Any], fold
     return save(folder, published.name, tensors, config, published.card)
 
 
-def _single(file: Path, beside: Path) -> "tuple[Tensors, dict[str, Any]]":
+def _single(file: Path, beside: Path) -> archives.Content:
     """Tensors in a file of their own; their configuration in the JSON file of the same name."""
     about = file.with_suffix(".json")
-    config = _json(about).get("config", {}) if about.is_file() else {}
+    config = archives.description(about).get("config", {}) if about.is_file() else {}
+    if not isinstance(config, dict):
+        raise WeightsFaulty(f"{about.name} holds no configuration")
     if file.suffix in _CONVERTIBLE:
         packed, plain = beside / "packed", beside / "plain"
         packed.mkdir()
         plain.mkdir()
-        (packed / file.name).write_bytes(file.read_bytes())
+        shutil.copyfile(file, packed / file.name)
         conversion.unpickle(packed, plain)
         file = (plain / file.name).with_suffix(".safetensors")
     elif file.suffix != ".safetensors":
         raise ConfigurationError(
             f"{file.name} is neither a zip archive nor .safetensors nor {', '.join(sorted(_CONVERTIBLE))}"
         )
-    return _tensors(file), config
-
-
-def _tensors(file: Path) -> "Tensors":
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise WeightsFaulty(f"{file.name} is not in the format of safetensors: {error}") from None
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise WeightsFaulty(f"{file.name} cannot be read: {error}") from None
-    if not isinstance(content, dict):
-        raise WeightsFaulty(f"{file.name} holds no object")
-    return content
-
-
-def _nnunet(configuration: Configuration) -> "Callable[[Path], tuple[Tensors, dict[str, Any]] | None]":
-    def read(plain: Path) -> "tuple[Tensors, dict[str, Any]] | None":
-        plans = sorted(plain.glob(f"**/{configuration}/Task*/*/plans.json"))
-        if not plans:
-            return None
-        folder = plans[0].parent
-        try:
-            plan = Plan.from_published(
-                _json(folder / "plans.json"), _json(folder / "postprocessing.json"), configuration
-            )
-        except PlanUnknown as error:
-            raise WeightsFaulty(f"{configuration}: {error}") from None
-        tensors = {
-            f"{file.parent.name}.{key}": tensor
-            for file in sorted(folder.glob("fold_*/model_final_checkpoint.safetensors"))
-            for key, tensor in _tensors(file).items()
-        }
-        return tensors, plan.to_config() | {"folds": sorted({key.split(".")[0] for key in tensors})}
-
-    return read
-
-
-def _nnunet_shapes(config: Mapping[str, Any]) -> Shapes:
-    try:
-        plan = Plan.from_config(config)
-    except PlanUnknown as error:
-        raise WeightsFaulty(
-            f"{error}; its plan belongs beside the tensors, so add the published archive"
-        ) from None
-    folds = config.get("folds") or ["fold_0"]
-    return {f"{fold}.{key}": shape for fold in folds for key, shape in plan.shapes().items()}
-
-
-def _bpr(plain: Path) -> "tuple[Tensors, dict[str, Any]] | None":
-    from algorithms.body_part.scores import Reference
-
-    files = sorted(plain.glob("**/model.safetensors"))
-    if not files:
-        return None
-    settings = _json(files[0].with_name("inference-settings.json"))
-    try:
-        reference = Reference.published(settings)
-    except (KeyError, TypeError) as error:
-        raise WeightsFaulty(f"inference-settings.json lacks {error}") from None
-    return _tensors(files[0]), {"reference": reference.as_config()}
-
-
-def _bpr_shapes(config: Mapping[str, Any]) -> Shapes:
-    from algorithms.body_part.network import build
-
-    return shapes_of(lambda: build(config))
+    return archives.tensors(file), config
 
 
 def _segthor(name: str, configuration: Configuration) -> Published:
@@ -253,8 +185,8 @@ def _segthor(name: str, configuration: Configuration) -> Published:
             rf"(?:.*/)?(?:{'|'.join(CONFIGURATIONS)})/Task055_SegTHOR/[^/]+/"
             r"(?:plans\.pkl|postprocessing\.json|fold_\d/model_final_checkpoint\.model)"
         ),
-        shapes=_nnunet_shapes,
-        read=_nnunet(configuration),
+        shapes=archives.nnunet_shapes,
+        read=partial(archives.nnunet, configuration),
     )
 
 
@@ -272,8 +204,8 @@ PUBLISHED: Final[Mapping[str, Published]] = MappingProxyType(
                 source="https://zenodo.org/records/5113483",
                 licence="see the record; code Apache-2.0",
                 layout=re.compile(r"(?:.*/)?(?:model\.pt|inference-settings\.json)"),
-                shapes=_bpr_shapes,
-                read=_bpr,
+                shapes=archives.bpr_shapes,
+                read=archives.bpr,
                 extra_tensors=True,
             ),
         )

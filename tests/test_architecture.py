@@ -15,7 +15,7 @@ SOURCES = sorted((ROOT / "node").rglob("*.py")) + sorted((ROOT / "algorithms").r
 MAX_MODULES = {"node": 75, "algorithms": 80}
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
-MAX_BROAD_EXCEPTS = 3
+MAX_BROAD_EXCEPTS = 4  # a command, an attempt of the worker, a study received, a series of a collection
 
 DOORS = {
     "pynetdicom": {"node/inbound/association.py", "node/outbound/delivery.py", "node/outbound/sending.py"},

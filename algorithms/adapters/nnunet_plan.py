@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import chain
+from math import inf, isfinite
 from typing import Any, Literal, Self
 
 from algorithms.spatial import Shape, Spacing
@@ -9,6 +11,13 @@ from algorithms.weights import Shapes, shapes_of
 
 Configuration = Literal["3d_fullres", "3d_lowres", "3d_cascade_fullres"]
 CONFIGURATIONS: tuple[Configuration, ...] = ("3d_fullres", "3d_lowres", "3d_cascade_fullres")
+
+
+_MALFORMED = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+_DEEPEST = 8
+_LARGEST_EDGE = 1024
+_MOST_CLASSES = 256
+_MOST_FEATURES = 320
 
 
 class PlanUnknown(Exception):
@@ -49,12 +58,35 @@ class Plan:
     largest: tuple[tuple[int, ...], ...]
     cascade: bool
 
+    def __post_init__(self) -> None:
+        """Refuse values that no network can have.
+
+        Raises:
+            PlanUnknown: one is named.
+        """
+        depth = len(self.pooling)
+        holds = {
+            "spacing_mm": all(0 < edge < inf for edge in self.spacing_mm),
+            "patch": all(0 < edge <= _LARGEST_EDGE for edge in self.patch),
+            "pooling": 0 < depth <= _DEEPEST and set(chain(*self.pooling)) <= {1, 2, 3, 4},
+            "kernels": len(self.kernels) == depth + 1 and set(chain(*self.kernels)) <= {1, 3, 5, 7},
+            "features": 0 < self.features <= _MOST_FEATURES,
+            "classes": 1 < self.classes <= _MOST_CLASSES,
+            "axes": set(self.axes) == {0, 1, 2},
+            "low": -inf < self.low < self.high < inf,
+            "mean": isfinite(self.mean),
+            "sd": 0 < self.sd < inf,
+            "largest": all(0 < label < self.classes for label in chain(*self.largest)),
+        }
+        if wrong := [name for name, is_so in holds.items() if not is_so]:
+            raise PlanUnknown(f"not a plan of nnU-Net: its {wrong[0]} cannot be")
+
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Read what `to_config` wrote.
 
         Raises:
-            PlanUnknown: a value is missing or of another kind.
+            PlanUnknown: a value is missing, of another kind, or one that no network can have.
         """
         try:
             return cls(
@@ -69,7 +101,7 @@ class Plan:
                 largest=tuple(tuple(map(int, group)) for group in config["largest"]),
                 cascade=bool(config["cascade"]),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except _MALFORMED as error:
             raise PlanUnknown(f"not a plan of nnU-Net: {type(error).__name__} {error}") from None
 
     @classmethod
@@ -83,7 +115,7 @@ class Plan:
         """
         try:
             return cls._read(plans, postprocessing, configuration)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except _MALFORMED as error:
             raise PlanUnknown(f"not a plan of nnU-Net v1: {type(error).__name__} {error}") from None
 
     @classmethod

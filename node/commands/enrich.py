@@ -12,7 +12,8 @@ from node.commands.devices import Device, checked
 from node.commands.science import entry_named
 from node.errors import ConfigurationError
 from node.inbound.collection import Archive, Collection, Folder
-from node.jobs.enrichment import FAILED, Enrichment
+from node.jobs.enrichment import Enrichment
+from node.jobs.manifest import FAILED, Outcome, alone
 
 
 def enrich(
@@ -36,14 +37,15 @@ def enrich(
     make(folder)
     enrichment = Enrichment(entry, routes, options_of(option or []), house.store, checked(device), folder)
     states: Counter[str] = Counter()
-    try:
-        with bar(algorithm) as progress:
-            for outcome in enrichment.run(_collection(source), progress):
-                states[outcome.state] += 1
-                if outcome.state == FAILED:
-                    say_aside(f"{outcome.series_instance_uid}: {outcome.reason}")
-    finally:
-        features = enrichment.gather()
+    with alone(folder):
+        try:
+            with bar(algorithm) as progress:
+                for outcome in enrichment.run(_collection(source), progress):
+                    states[outcome.state] += 1
+                    if outcome.state == FAILED:
+                        say_aside(f"{_subject(outcome)}: {outcome.reason}")
+        finally:
+            features = enrichment.gather()
     counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "nothing found"
     say(f"{counted}; see manifest.csv and {features} features in {folder}. Research use only.")
 
@@ -52,3 +54,9 @@ def _collection(source: str) -> Collection:
     if source.startswith(("http://", "https://")):
         return Archive.of(source)
     return Folder(tuple(dicom_files([Path(source)])))
+
+
+def _subject(outcome: Outcome) -> str:
+    if not outcome.series_instance_uid:
+        return f"study {outcome.study_instance_uid}"
+    return outcome.series_instance_uid

@@ -15,12 +15,10 @@ weights = typer.Typer(help="The weights that the algorithms run with.", no_args_
 
 @weights.command("list")
 def list_weights(file: Config = None, as_json: AsJson = False) -> None:
-    """List the weights that are here, and the published ones that could be."""
+    """List the weights that are here, and how to get the published ones that are not."""
     store = _store(file)
     names = dict.fromkeys((*store.names(), *published.PUBLISHED))
     show("Weights", [_row(store, name) for name in names], as_json)
-    if not as_json:
-        say("Add what is missing, once downloaded, with: ainode weights add NAME FILE")
 
 
 @weights.command()
@@ -63,7 +61,7 @@ def _row(store: Store, name: str) -> dict[str, Any]:
         "state": "missing",
         "algorithm": origin.algorithm if origin else "",
         "licence": origin.licence if origin else "",
-        "get": f"{origin.archive} at {origin.source}" if origin else "",
+        "get": origin.way if origin else "",
     }
     try:
         found = store.get(name)

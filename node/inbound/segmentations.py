@@ -26,7 +26,7 @@ from node.inbound.volumes import MAX_VOXELS, UNDECODABLE
 SOP_CLASSES: Final = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")
 """Segmentation Storage and Label Map Segmentation Storage."""
 
-_MALFORMED: Final = (*UNDECODABLE, EOFError, InvalidDicomError, LookupError, struct.error)
+_MALFORMED: Final = (*UNDECODABLE, EOFError, InvalidDicomError, LookupError, OSError, struct.error)
 
 
 @dataclass(frozen=True, eq=False)

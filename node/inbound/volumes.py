@@ -130,7 +130,9 @@ def _read(path: Path, keywords: list[str] | None = None) -> Dataset:
         return pydicom.dcmread(path, stop_before_pixels=True)
     except FileNotFoundError:
         raise IncompleteInput(f"{path} is not there") from None
-    except (InvalidDicomError, EOFError, struct.error, *UNDECODABLE) as error:
+    except (InvalidDicomError, EOFError, OSError, struct.error, *UNDECODABLE) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # trouble of the disk, not of the file: it may pass
         raise UnsuitableImage(f"{path} cannot be read as DICOM ({type(error).__name__})") from None
 
 

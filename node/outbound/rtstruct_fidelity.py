@@ -7,10 +7,10 @@ import numpy as np
 from pydicom import Dataset
 
 from algorithms.protocol import Segment
+from algorithms.terminology import ENTIRE_BODY
 from node.outbound import coding, rtstruct_reading
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg_reading import affine_of
-from node.outbound.rtstruct import interpreted_type
 
 
 def _references_to_the_image(case: Case) -> Iterator[str]:
@@ -74,9 +74,16 @@ def _description(
                 [coding.code_of(side) for side in sides],
                 [segment.laterality] if segment.laterality else [],
             ),
-            "interpreted type": (observation.RTROIInterpretedType, interpreted_type(segment)),
+            "interpreted type": (observation.RTROIInterpretedType, _interpretation(segment)),
         }
     )
+
+
+def _interpretation(segment: Segment) -> str:
+    """Nothing is an organ that its category does not call a part of the body, nor is the body itself."""
+    kinds = {(category, "SCT"): "ORGAN" for category in coding.ANATOMICAL}
+    outline = segment.type[:2] == ENTIRE_BODY[:2]
+    return "EXTERNAL" if outline else kinds.get(segment.category[:2], "")
 
 
 def _contours(case: Case) -> Iterator[str]:

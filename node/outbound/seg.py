@@ -26,10 +26,12 @@ from node.errors import IrregularGeometry, UnsuitableImage
 from node.outbound import frames
 from node.outbound.coding import concept
 from node.outbound.equipment import (
+    COMPRESSION,
     RESEARCH_USE_ONLY,
     SERIES_NUMBERS,
     Provenance,
     reference,
+    sop_reference,
     stamp,
 )
 from node.outbound.seg_reading import PLACE_TOLERANCE, affine_of
@@ -59,6 +61,7 @@ def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], prove
     ]
     segmentation.SegmentsOverlap = "YES" if frames.overlap(findings.segments, volume.voxels.shape) else "NO"
     _refer(segmentation, sources)
+    _inherit_compression(segmentation, sources)
     stamp(segmentation, provenance, sources[0])
     _fill(segmentation, findings.segments, sources)
     return segmentation
@@ -126,17 +129,20 @@ def _header(
 
 def _refer(segmentation: Dataset, sources: Sequence[Dataset]) -> None:
     """Name every source image and their one series (PS3.3 C.12.1.1.1, and OHIF needs it)."""
-    images = []
-    for source in sources:
-        image = Dataset()
-        image.ReferencedSOPClassUID = source.SOPClassUID
-        image.ReferencedSOPInstanceUID = source.SOPInstanceUID
-        images.append(image)
+    images = [sop_reference(source) for source in sources]
     series = Dataset()
     series.SeriesInstanceUID = sources[0].SeriesInstanceUID
     series.ReferencedInstanceSequence = images
     segmentation.ReferencedSeriesSequence = [series]
     segmentation.SourceImageSequence = images
+
+
+def _inherit_compression(segmentation: Dataset, sources: Sequence[Dataset]) -> None:
+    """What was compressed with loss once stays so, in its masks too (PS3.3 C.7.6.1.1.5 and C.8.20.2)."""
+    lossy = next((s for s in sources if s.get("LossyImageCompression") == "01"), Dataset())
+    for keyword in COMPRESSION:
+        if keyword in lossy:
+            segmentation[keyword] = lossy[keyword]
 
 
 def _fill(segmentation: Dataset, segments: Sequence[Segment], sources: Sequence[Dataset]) -> None:

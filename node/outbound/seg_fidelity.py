@@ -1,25 +1,47 @@
 """Does a SEG say what was found? Every voxel in patient space, every description, every plane."""
 
+import math
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
 import numpy as np
 from pydicom import Dataset
+from pydicom.datadict import tag_for_keyword
+from skimage.color import rgb2lab
 
 from algorithms.protocol import Segment
 from node.outbound import coding, seg_reading
-from node.outbound.equipment import Provenance
+from node.outbound.equipment import COMPRESSION, Provenance
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
 
 PLANE_TOLERANCE_MM: Final = 0.01
-"""A frame lies on the plane of its source image, but for the rounding of decimal strings."""
+"""A frame begins where its source image does, but for the rounding of decimal strings."""
+
+COLOUR_TOLERANCE: Final = 0.5
+"""In L*a*b*, less than an eye can tell; the whole numbers that are written are exact to 0.004."""
 
 
-def _source_series(case: Case) -> Iterator[str]:
+def _source_images(case: Case) -> Iterator[str]:
     series = case.dataset.get("ReferencedSeriesSequence", ())
     if [item.SeriesInstanceUID for item in series] != [case.sources[0].SeriesInstanceUID]:
         yield "ReferencedSeriesSequence does not hold exactly the source series"
+        return
+    wanted = [(source.SOPClassUID, source.SOPInstanceUID) for source in case.sources]
+    for keyword, holder in (("ReferencedInstanceSequence", series[0]), ("SourceImageSequence", case.dataset)):
+        listed = holder.get(keyword, ())
+        if [(i.ReferencedSOPClassUID, i.ReferencedSOPInstanceUID) for i in listed] != wanted:
+            yield f"{keyword} does not list exactly the source images"
+
+
+def _compression(case: Case) -> Iterator[str]:
+    """That any source image was compressed with loss, and how (PS3.3 C.7.6.1.1.5)."""
+    lossy = [source for source in case.sources if source.get("LossyImageCompression") == "01"]
+    said = lossy[0] if lossy else {"LossyImageCompression": "00"}
+    for keyword in COMPRESSION:
+        if case.dataset.get(keyword) != said.get(keyword):
+            yield f"{keyword} is {case.dataset.get(keyword)} instead of {said.get(keyword)}"
 
 
 def _segments(case: Case) -> Iterator[str]:
@@ -29,9 +51,25 @@ def _segments(case: Case) -> Iterator[str]:
         return
     if case.dataset.SegmentationType != "BINARY":
         yield f"SegmentationType is {case.dataset.SegmentationType}"
+    overlap = "YES" if any(_share(*pair) for pair in combinations(case.findings.segments, 2)) else "NO"
+    if case.dataset.get("SegmentsOverlap") != overlap:
+        yield f"SegmentsOverlap is {case.dataset.get('SegmentsOverlap')} instead of {overlap}"
     for segment, item in zip(case.findings.segments, described, strict=True):
         for fault in _description(segment, item, case.provenance):
             yield f"segment {segment.label!r}: {fault}"
+
+
+def _share(first: Segment, second: Segment) -> bool:
+    """Does any voxel belong to both? Looked for where their boxes meet."""
+    low = np.maximum(first.origin, second.origin)
+    high = np.minimum(*(np.add(segment.origin, segment.mask.shape) for segment in (first, second)))
+    if (low >= high).any():
+        return False
+    ours, theirs = (
+        segment.mask[tuple(map(slice, low - segment.origin, high - segment.origin))]
+        for segment in (first, second)
+    )
+    return bool((ours & theirs).any())
 
 
 def _description(segment: Segment, item: Dataset, provenance: Provenance) -> Iterator[str]:
@@ -40,6 +78,7 @@ def _description(segment: Segment, item: Dataset, provenance: Provenance) -> Ite
     algorithm = item.SegmentationAlgorithmIdentificationSequence[0]
     category = coding.code_of(item.SegmentedPropertyCategoryCodeSequence[0])
     yield from coding.category_faults(category)
+    yield from _colour(segment, item)
     compared = {
         "label": (item.SegmentLabel, segment.label),
         "category": (category, segment.category),
@@ -54,8 +93,20 @@ def _description(segment: Segment, item: Dataset, provenance: Provenance) -> Ite
         "algorithm": (item.SegmentAlgorithmName, provenance.algorithm),
         "algorithm name": (algorithm.AlgorithmName, provenance.algorithm),
         "algorithm version": (algorithm.AlgorithmVersion, provenance.version),
+        "algorithm parameters": (
+            algorithm.AlgorithmParameters,
+            ",".join(f"{name}={value}" for name, value in provenance.parameters.items()),
+        ),
     }
     yield from differences(compared)
+
+
+def _colour(segment: Segment, item: Dataset) -> Iterator[str]:
+    """Recommended Display CIELab Value, as PS3.3 C.10.7.1.1 scales it."""
+    scaled = np.array(item.RecommendedDisplayCIELabValue) / 0xFFFF
+    written, wanted = scaled * (100, 255, 255) - (0, 128, 128), rgb2lab(np.array(segment.rgb) / 255)
+    if np.abs(written - wanted).max() > COLOUR_TOLERANCE:
+        yield f"the colour is L*a*b* {written.round(1)} instead of {wanted.round(1)}"
 
 
 def _voxels(case: Case) -> Iterator[str]:
@@ -86,7 +137,12 @@ def _wrong_voxels(case: Case, number: int, segment: Segment) -> int:
 
 
 def _planes(case: Case) -> Iterator[str]:
-    """Each frame names the one source image on whose plane it lies."""
+    """Each frame names the one source image on whose plane it lies.
+
+    Orientation and pixel spacing are those of the first image for all frames; where those of another
+    image differ by what the reader of the images lets pass, its pixels stay within their voxels.
+    """
+    first, to_index = seg_reading.affine_of(case.sources[0]), np.linalg.inv(case.volume.affine_mm[:3, :3])
     planes = {str(s.SOPInstanceUID): seg_reading.affine_of(s) for s in case.sources}
     far = np.array([case.dataset.Rows - 1, case.dataset.Columns - 1, 1])
     for frame in case.frames:
@@ -94,9 +150,47 @@ def _planes(case: Case) -> Iterator[str]:
         if source is None:
             yield f"frame {frame.number} names {len(frame.sources)} images, of which none is the source"
             continue
+        if np.abs((frame.affine_mm - first)[:, :2] @ far[:2]).max() > PLANE_TOLERANCE_MM:
+            yield f"frame {frame.number} has another orientation or pixel spacing than the first image"
         off = frame.affine_mm - source
-        if max(np.abs(off[:, 2]).max(), np.abs(off @ far).max()) > PLANE_TOLERANCE_MM:
+        misplaced = np.abs(off[:, 2]).max() > PLANE_TOLERANCE_MM
+        if misplaced or np.abs(to_index @ off @ far).max() > seg_reading.PLACE_TOLERANCE:
             yield f"frame {frame.number} does not lie on its source image"
 
 
-CHECKS: Final[tuple[Check, ...]] = (_source_series, _segments, _voxels, _planes)
+def _slices(case: Case) -> Iterator[str]:
+    """Slice spacing is that of the volume; slice thickness that of the source, or else the spacing."""
+    measures = case.dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    spacing = case.volume.spacing_mm[0]
+    wanted = {
+        "SpacingBetweenSlices": spacing,
+        "SliceThickness": float(case.sources[0].get("SliceThickness") or spacing),
+    }
+    for keyword, value in wanted.items():
+        if not math.isclose(float(measures[keyword].value), value, rel_tol=1e-6):
+            yield f"{keyword} is {measures[keyword].value} instead of {value}"
+
+
+def _dimensions(case: Case) -> Iterator[str]:
+    """Frames are indexed by segment, and by the rank of their slice among those with a frame (C.7.6.17)."""
+    pointers = [item.DimensionIndexPointer for item in case.dataset.DimensionIndexSequence]
+    keywords = ("ReferencedSegmentNumber", "ImagePositionPatient")
+    yield from differences({"list of dimensions": (pointers, [tag_for_keyword(k) for k in keywords])})
+    named = {uid for frame in case.frames for uid in frame.sources}
+    used = [str(s.SOPInstanceUID) for s in case.sources if s.SOPInstanceUID in named]
+    rank: dict[tuple[str, ...], int] = {(uid,): number for number, uid in enumerate(used, start=1)}
+    for frame in case.frames:
+        wanted = (frame.segment_number, rank.get(frame.sources))
+        for fault in differences({"dimension index": (frame.index, wanted)}):
+            yield f"frame {frame.number}: {fault}"
+
+
+CHECKS: Final[tuple[Check, ...]] = (
+    _source_images,
+    _compression,
+    _segments,
+    _voxels,
+    _planes,
+    _slices,
+    _dimensions,
+)

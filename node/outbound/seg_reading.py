@@ -27,12 +27,14 @@ class Frame:
         number: from 1, as DICOM counts.
         segment_number: the segment it belongs to.
         sources: SOP Instance UIDs of the images it was derived from.
+        index: Dimension Index Values (0020,9157).
         affine_mm: 3x3, (row, column, 1) to patient LPS mm.
     """
 
     number: int
     segment_number: int
     sources: tuple[str, ...]
+    index: tuple[int, ...]
     affine_mm: npt.NDArray[np.float64]
 
 
@@ -81,7 +83,8 @@ def _frame(number: int, shared: Dataset, group: Dataset, read: dict[bytes, Seque
         for source in derivation.get("SourceImageSequence", ())
     )
     segment = _macro(shared, group, "SegmentIdentificationSequence", read)[0].ReferencedSegmentNumber
-    return Frame(number, int(segment), sources, affine_of(plane))
+    index = tuple(map(int, _macro(shared, group, "FrameContentSequence", read)[0].DimensionIndexValues))
+    return Frame(number, int(segment), sources, index, affine_of(plane))
 
 
 def _macro(

@@ -38,6 +38,7 @@ from node.outbound.equipment import (
     Provenance,
     Role,
     reference,
+    sop_reference,
     stamp,
 )
 from node.outbound.seg import tracking_uid
@@ -160,22 +161,25 @@ def procedure_reported(source: Dataset) -> Code:
 
 def _list_evidence(report: Dataset, evidence: Sequence[Dataset]) -> None:
     """All that the report rests on, by study and series (PS3.3 C.17.2, Table C.17-3)."""
-    images: dict[str, list[Dataset]] = {}
+    studies: dict[str, dict[str, list[Dataset]]] = {}
     for item in evidence:
-        image = Dataset()
-        image.ReferencedSOPClassUID = item.SOPClassUID
-        image.ReferencedSOPInstanceUID = item.SOPInstanceUID
-        images.setdefault(str(item.SeriesInstanceUID), []).append(image)
+        of_study = studies.setdefault(str(item.StudyInstanceUID), {})
+        of_study.setdefault(str(item.SeriesInstanceUID), []).append(sop_reference(item))
+    report.CurrentRequestedProcedureEvidenceSequence = [_study(*listed) for listed in studies.items()]
+    report.pop("PertinentOtherEvidenceSequence", None)
+
+
+def _study(uid: str, instances: Mapping[str, list[Dataset]]) -> Dataset:
+    """Hierarchical SOP Instance Reference (PS3.3 C.17.2.1) to instances by Series Instance UID."""
     study = Dataset()
-    study.StudyInstanceUID = evidence[0].StudyInstanceUID
+    study.StudyInstanceUID = uid
     study.ReferencedSeriesSequence = []
-    for uid, listed in images.items():
+    for series_uid, listed in instances.items():
         series = Dataset()
-        series.SeriesInstanceUID = uid
+        series.SeriesInstanceUID = series_uid
         series.ReferencedSOPSequence = listed
         study.ReferencedSeriesSequence.append(series)
-    report.CurrentRequestedProcedureEvidenceSequence = [study]
-    report.pop("PertinentOtherEvidenceSequence", None)
+    return study
 
 
 def _identify_private_schemes(report: Dataset, findings: Findings) -> None:

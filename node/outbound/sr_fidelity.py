@@ -5,14 +5,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 import numpy as np
+from pydicom import Dataset
 
 from algorithms.protocol import Code, Measurement, Segment
 from node.config import MANUFACTURER
-from node.outbound import coding, sr_reading, slices_sr
+from node.outbound import coding, slices_sr, sr_reading
 from node.outbound.equipment import Role
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
 from node.outbound.sr import PRIVATE_SCHEMES, TITLE, Tracked, procedure_reported, tracked
+from node.outbound.sr_reading import Instance
 
 Shown = Mapping[str, tuple[tuple[sr_reading.Site, ...], tuple[tuple[Code, Code], ...]]]
 """By SOP Instance UID, the sites and the evaluations that the group of a slice must have."""
@@ -32,18 +34,47 @@ def _report(case: Case) -> Iterator[str]:
     yield from differences(compared)
 
 
+def _evidence(case: Case) -> Iterator[str]:
+    """The images and, where segments were measured, their segmentation; nothing else."""
+    expected = {_instance(source) for source in case.sources}
+    if case.encoded.role == "sr":
+        expected |= _segmentations(case)
+    listed = set(sr_reading.evidence(case.dataset))
+    for item in sorted(listed - expected):
+        yield f"the evidence names {item.uid} in series {item.series} of study {item.study}"
+    if missing := expected - listed:
+        yield f"{len(missing)} instances are not listed as evidence"
+
+
+def _segmentations(case: Case) -> set[Instance]:
+    if case.given is not None:
+        return {_instance(case.given)}
+    return {
+        Instance(own.study_instance_uid, own.series_instance_uid, own.sop_class_uid, own.sop_instance_uid)
+        for own in case.siblings.values()
+        if own.role == "seg"
+    }
+
+
+def _instance(dataset: Dataset) -> Instance:
+    keywords = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+    return Instance(*(str(dataset[keyword].value) for keyword in keywords))
+
+
 def _measurements(case: Case) -> Iterator[str]:
-    groups = {group.tracking_uid: group for group in case.groups}
+    groups: dict[str, list[sr_reading.Group]] = {}
+    for group in case.groups:
+        groups.setdefault(group.tracking_uid, []).append(group)
     for name, segment in zip(_tracked(case), case.findings.segments, strict=True):
         measured = [m for m in case.findings.measurements if m.segment == segment.label]
-        group = groups.pop(name.uid, None)
-        if measured and not group:
-            yield f"segment {segment.label!r}: it has no measurement group with its tracking UID"
-        elif group:
+        own = groups.pop(name.uid, [])
+        if len(own) != bool(measured):
+            yield f"segment {segment.label!r}: {len(own)} measurement groups have its tracking UID"
+        for group in own:
             for fault in _group_faults(group, name, segment, measured, case):
                 yield f"segment {segment.label!r}: {fault}"
     if groups:
-        yield f"{len(groups)} measurement groups belong to no segment"
+        yield f"{sum(map(len, groups.values()))} measurement groups belong to no segment"
 
 
 def _tracked(case: Case) -> list[Tracked]:
@@ -81,6 +112,10 @@ def _group_faults(
         "list of sites": (group.sites, _sites(segment)),
         "source series": (group.source_series, case.sources[0].SeriesInstanceUID),
         "algorithm": (group.algorithm, (case.provenance.algorithm, case.provenance.version)),
+        "list of algorithm parameters": (
+            group.parameters,
+            tuple(f"{name}={value}" for name, value in case.provenance.parameters.items()),
+        ),
         "comment": (group.comment, segment.review or ""),
         "number of measurements": (len(group.numbers), len(measured)),
     }
@@ -139,6 +174,6 @@ def _slices(case: Case, role: Role, shown: Shown) -> Iterator[str]:
             yield f"slice {uid}: {fault}"
 
 
-MEASUREMENTS: Final[tuple[Check, ...]] = (_report, _measurements, _private_schemes)
-LANDMARKS: Final[tuple[Check, ...]] = (_report, _landmarks)
-REGIONS: Final[tuple[Check, ...]] = (_report, _regions)
+MEASUREMENTS: Final[tuple[Check, ...]] = (_report, _evidence, _measurements, _private_schemes)
+LANDMARKS: Final[tuple[Check, ...]] = (_report, _evidence, _landmarks)
+REGIONS: Final[tuple[Check, ...]] = (_report, _evidence, _regions)

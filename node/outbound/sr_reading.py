@@ -35,6 +35,15 @@ class Number:
     derivation: Code | None
 
 
+class Instance(NamedTuple):
+    """An instance and where it belongs."""
+
+    study: str
+    series: str
+    sop_class: str
+    uid: str
+
+
 class Site(NamedTuple):
     """A Finding Site with its modifiers: laterality, and which end or part (Topographical modifier)."""
 
@@ -51,6 +60,7 @@ class Group:
         segment: SOP Instance UID and number of the referenced segment.
         images: SOP Instance UIDs of the source images of the group.
         algorithm: name and version.
+        parameters: of the algorithm, as texts.
         evaluations: name and value of each coded qualitative evaluation.
     """
 
@@ -63,6 +73,7 @@ class Group:
     source_series: str
     images: tuple[str, ...]
     algorithm: tuple[str, str]
+    parameters: tuple[str, ...]
     comment: str
     numbers: tuple[Number, ...]
     evaluations: tuple[tuple[Code, Code], ...]
@@ -76,6 +87,22 @@ def groups(report: Dataset) -> list[Group]:
         if _name(container) == "126010"
         for item in container.ContentSequence
         if _name(item) == "125007"
+    ]
+
+
+def evidence(report: Dataset) -> list[Instance]:
+    """All instances that a report lists as evidence (PS3.3 C.17.2)."""
+    return [
+        Instance(
+            str(study.StudyInstanceUID),
+            str(series.SeriesInstanceUID),
+            str(item.ReferencedSOPClassUID),
+            str(item.ReferencedSOPInstanceUID),
+        )
+        for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
+        for study in report.get(keyword, ())
+        for series in study.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
     ]
 
 
@@ -111,6 +138,7 @@ def _group(item: Dataset) -> Group:
             str(image.ReferencedSOPSequence[0].ReferencedSOPInstanceUID) for image in items(item, "121112")
         ),
         algorithm=(value(item, "111001"), value(item, "111003")),
+        parameters=tuple(str(text.TextValue) for text in items(item, "111002")),
         comment=value(item, "121106"),
         numbers=tuple(_number(n) for n in item.ContentSequence if n.ValueType == "NUM"),
         evaluations=tuple(

@@ -3,7 +3,9 @@
 The same columns for one series and for a whole collection, so that tables can be put together.
 """
 
+import os
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,25 +18,35 @@ if TYPE_CHECKING:
 CSV: Final = "features.csv"
 PARQUET: Final = "features.parquet"
 
-COLUMNS: Final = (
-    "StudyInstanceUID",
-    "SeriesInstanceUID",
-    "algorithm",
-    "version",
-    "segment",
-    "feature",
-    "code_value",
-    "code_scheme",
-    "code_meaning",
-    "derivation_value",
-    "derivation_scheme",
-    "derivation_meaning",
-    "value",
-    "unit",
-)
-"""All text but `value`; `unit` is UCUM. Without a segment or a derivation the text is empty."""
 
-Row = dict[str, str | float]
+@dataclass(frozen=True)
+class Row:
+    """A measurement, and who measured it on what; the names of the fields are those of the columns.
+
+    Without a segment or a derivation the text is empty.
+
+    Attributes:
+        value: in `unit`.
+        unit: UCUM.
+    """
+
+    StudyInstanceUID: str
+    SeriesInstanceUID: str
+    algorithm: str
+    version: str
+    segment: str
+    feature: str
+    code_value: str
+    code_scheme: str
+    code_meaning: str
+    derivation_value: str
+    derivation_scheme: str
+    derivation_meaning: str
+    value: float
+    unit: str
+
+
+COLUMNS: Final = tuple(field.name for field in fields(Row))
 
 
 def rows(
@@ -52,22 +64,22 @@ def rows(
         series_instance_uid: of the source.
         provenance: who measured.
     """
-    of_run = (study_instance_uid, series_instance_uid, provenance.algorithm, provenance.version)
     return [
-        dict(
-            zip(
-                COLUMNS,
-                (
-                    *of_run,
-                    item.segment or "",
-                    item.name,
-                    *item.code,
-                    *(item.derivation or ("", "", "")),
-                    item.value,
-                    item.unit.value,
-                ),
-                strict=True,
-            )
+        Row(
+            StudyInstanceUID=study_instance_uid,
+            SeriesInstanceUID=series_instance_uid,
+            algorithm=provenance.algorithm,
+            version=provenance.version,
+            segment=item.segment or "",
+            feature=item.name,
+            code_value=item.code.value,
+            code_scheme=item.code.scheme,
+            code_meaning=item.code.meaning,
+            derivation_value=item.derivation.value if item.derivation else "",
+            derivation_scheme=item.derivation.scheme if item.derivation else "",
+            derivation_meaning=item.derivation.meaning if item.derivation else "",
+            value=item.value,
+            unit=item.unit.value,
         )
         for item in measurements
     ]
@@ -82,7 +94,7 @@ def write(table: Sequence[Row], folder: Path) -> None:
     """
     import pyarrow as pa
 
-    _write([pa.Table.from_pylist(list(table), schema=_schema())], folder)
+    _write([pa.Table.from_pylist([asdict(row) for row in table], schema=_schema())], folder)
 
 
 def concatenate(sources: Iterable[Path], folder: Path) -> int:
@@ -113,27 +125,33 @@ def _read(path: Path) -> "pa.Table":
 
 
 def _write(tables: "Iterable[pa.Table]", folder: Path) -> int:
-    """Write table by table, so that memory holds one of them, and rename at the end."""
+    """Write table by table, so that memory holds one of them; whole and durable, or not at all."""
     import pyarrow.csv as pc
     import pyarrow.parquet as pq
 
     schema, count = _schema(), 0
     unfinished = {folder / name: folder / f"{name}.part" for name in (CSV, PARQUET)}
-    with (
-        pc.CSVWriter(unfinished[folder / CSV], schema) as as_csv,
-        pq.ParquetWriter(unfinished[folder / PARQUET], schema) as as_parquet,
-    ):
-        for table in tables:
-            as_csv.write_table(table)
-            as_parquet.write_table(table)
-            count += table.num_rows
-    for path, part in unfinished.items():
-        part.replace(path)
+    try:
+        with (
+            pc.CSVWriter(unfinished[folder / CSV], schema) as as_csv,
+            pq.ParquetWriter(unfinished[folder / PARQUET], schema) as as_parquet,
+        ):
+            for table in tables:
+                as_csv.write_table(table)
+                as_parquet.write_table(table)
+                count += table.num_rows
+        for path, part in unfinished.items():
+            with part.open("rb") as file:
+                os.fsync(file.fileno())
+            part.replace(path)
+    finally:
+        for part in unfinished.values():
+            part.unlink(missing_ok=True)
     return count
 
 
 def _schema() -> "pa.Schema":
     import pyarrow as pa
 
-    kinds = {name: pa.float64() if name == "value" else pa.string() for name in COLUMNS}
-    return pa.schema(list(kinds.items()))
+    kinds = [pa.float64() if field.type is float else pa.string() for field in fields(Row)]
+    return pa.schema(list(zip(COLUMNS, kinds, strict=True)))

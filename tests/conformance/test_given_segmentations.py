@@ -25,7 +25,7 @@ from node.inbound import segmentations, volumes
 from node.jobs.inputs import Input
 from node.jobs.production import Produced, Stopwatch, produce, provenance_of
 from node.jobs.series import study_of
-from node.outbound import gate, sr_reading, seg
+from node.outbound import gate, seg, sr_reading
 from node.outbound.equipment import encoded
 from node.outbound.objects import encode_all
 from tests.given_segmentations import segmentation
@@ -136,7 +136,9 @@ def test_features_of_our_own_segmentation_read_again_are_those_of_the_run(
     for made, read in zip(first.findings.segments, again.findings.segments, strict=True):
         assert (made.label, made.type, made.rgb) == (read.label, read.type, read.rgb)
     ours = dcmread(tmp_path / "sr.dcm")
-    tracking = [[(g.tracking_identifier, g.tracking_uid) for g in sr_reading.groups(r)] for r in (ours, report)]
+    tracking = [
+        [(g.tracking_identifier, g.tracking_uid) for g in sr_reading.groups(r)] for r in (ours, report)
+    ]
     assert tracking[0] == tracking[1]
     assert ours.SOPInstanceUID != report.SOPInstanceUID
 
@@ -265,7 +267,7 @@ def _instance(given: Dataset) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (_tracking, "no measurement group with its tracking UID"),
+        (_tracking, "0 measurement groups have its tracking UID"),
         (_identifier, "the tracking identifier is one of May instead of another"),
         (_number, "the referenced segment is"),
         (_instance, "a reference leads to"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from node.jobs.manifest import alone
 from tests.orthanc_server import Orthanc
 from tests.system.nodes import Node
 
@@ -96,6 +97,23 @@ def test_studies_of_an_archive_are_fetched_and_annotated(
 def test_a_wrong_source_is_named(make_node, tmp_path: Path, source: str, status: int, said: str) -> None:
     done = make_node().run("enrich", source, "--out", tmp_path / "out", status=status)
     assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_two_runs_do_not_share_a_folder(make_node, phantom: Path, tmp_path: Path) -> None:
+    with alone(tmp_path):
+        done = make_node().run("enrich", phantom / "dicom", "--out", tmp_path, status=2)
+    assert "another enrichment works on" in done.stderr
+    assert not (tmp_path / "manifest.csv").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_sentence(
+    make_node, phantom: Path, tmp_path: Path
+) -> None:
+    study = next((phantom / "dicom").iterdir())
+    (tmp_path / dcmread(study).StudyInstanceUID).write_text("in the way")
+    done = make_node().run("enrich", phantom / "dicom", "--out", tmp_path, status=1)
+    assert "cannot be written: Not a directory; make room or give another --out" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 
 

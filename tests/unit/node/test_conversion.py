@@ -139,7 +139,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, name: str, content: by
     [
         ([torch.zeros(1)], "no tensors by name"),
         ({}, "no tensors by name"),
-        ({"a": 1}, "'a' in it is not a tensor"),
+        ({"a": 1}, "'a' in it is not a plain tensor"),
     ],
 )
 def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: Any, said: str) -> None:
@@ -161,12 +161,10 @@ def nested(depth: int, width: int) -> Any:
     [
         (nested(13, 10), "it holds more than 1000000 values"),
         ({"a": np.zeros(1_000_001, np.uint8)}, "it holds more than 1000000 values"),
-        ({"a": 1 << 20_000}, "no pickle of plain values"),
+        ({"a": 1 << 20_000}, "it is no pickle of plain values: Exceeds the limit"),
     ],
 )
-def test_what_a_small_pickle_stands_for_is_bounded(
-    folders: tuple[Path, Path], value: Any, said: str
-) -> None:
+def test_what_a_small_pickle_stands_for_is_bounded(folders: tuple[Path, Path], value: Any, said: str) -> None:
     packed, plain = folders
     (packed / "plans.pkl").write_bytes(pickle.dumps(value, protocol=2))
     with pytest.raises(ConfigurationError, match=rf"plans\.pkl is refused: {said}"):
@@ -201,13 +199,12 @@ def test_a_small_file_gets_no_more_memory_than_weights_need(folders: tuple[Path,
         torch.zeros(2, 2).to_sparse(),
         torch.zeros(2, device="meta"),
         torch.zeros(2, dtype=torch.complex64),
-        torch.quantize_per_tensor(torch.zeros(2), 1.0, 0, torch.qint8),
     ],
-    ids=["sparse", "meta", "complex", "quantised"],
+    ids=["sparse", "meta", "complex"],
 )
 def test_only_plain_tensors_of_numbers_are_taken(tmp_path: Path, tensor: torch.Tensor) -> None:
     torch.save({"a": tensor}, tmp_path / "model.pt")
-    with pytest.raises(converter.Refused, match="'a' in it is not a plain tensor|torch cannot read it"):
+    with pytest.raises(converter.Refused, match=r"'a' in it is not a plain tensor|torch cannot read it"):
         converter.state_dict(tmp_path / "model.pt")
 
 
@@ -280,7 +277,8 @@ def test_a_description_that_unpacks_to_more_than_a_megabyte_is_refused(
     with ZipFile(tmp_path / "a.zip", "w", ZIP_DEFLATED) as archive:
         archive.writestr("top/postprocessing.json", " " * (LARGEST_JSON + 1))
     with pytest.raises(
-        ConfigurationError, match=r"a\.zip is refused: top/postprocessing\.json in it unpacks to more than 1 MB"
+        ConfigurationError,
+        match=r"a\.zip is refused: top/postprocessing\.json in it unpacks to more than 1 MB",
     ):
         unpack(tmp_path / "a.zip", EVERYTHING, folders[0])
     assert list(folders[0].iterdir()) == []

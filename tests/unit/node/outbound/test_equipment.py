@@ -15,7 +15,7 @@ from pydicom.uid import RE_VALID_UID
 
 from algorithms.protocol import Weights
 from node.outbound import equipment
-from node.outbound.equipment import Provenance, reference, stamp, value_bytes
+from node.outbound.equipment import Provenance, reference, sop_reference, stamp, value_bytes
 from tests.synthetic_series import as_read, series
 
 BASE = Provenance("lungs", "1.0", (Weights("w", "ab" * 32),), {"a": "1", "b": "2"}, ("1.2.3", "1.2.4"))
@@ -185,6 +185,16 @@ def test_a_reference_has_geometry_and_nothing_of_the_patient() -> None:
     assert bare.ImagePositionPatient == sources[0].ImagePositionPatient
     assert bare.PatientName == ""
     assert "StudyDescription" not in bare
+
+
+def test_a_reference_to_an_instance_is_its_class_and_its_uid() -> None:
+    _, (source, *_) = series()
+    item = sop_reference(source)
+    assert (item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID) == (
+        source.SOPClassUID,
+        source.SOPInstanceUID,
+    )
+    assert len(item) == 2
 
 
 def test_an_encoded_object_announces_what_its_bytes_say() -> None:

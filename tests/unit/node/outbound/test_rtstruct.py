@@ -13,6 +13,9 @@ from node.outbound import equipment, rtstruct, rtstruct_reading
 from node.outbound.seg_reading import affine_of
 from tests.synthetic_series import ANATOMY, LUNG, OBLIQUE, RIGHT, findings, provenance, series
 
+MORPHOLOGY = Code("49755003", "SCT", "Morphologically Altered Structure")
+CYST = Code("367643001", "SCT", "Cyst")
+
 
 def encoded(found: Findings | None = None, **attributes: object) -> Dataset:
     volume, sources = series(**attributes)  # type: ignore[arg-type]
@@ -41,10 +44,15 @@ def test_each_segment_is_a_coded_region_of_interest() -> None:
     assert list(dataset.ROIContourSequence[0].ROIDisplayColor) == [40, 150, 230]
 
 
-@pytest.mark.parametrize(("code", "kind"), [(ENTIRE_BODY, "EXTERNAL"), (LUNG, "ORGAN")])
-def test_the_body_is_the_external_outline(code: Code, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("category", "code", "kind"),
+    [(ANATOMY, ENTIRE_BODY, "EXTERNAL"), (ANATOMY, LUNG, "ORGAN"), (MORPHOLOGY, CYST, "")],
+)
+def test_only_parts_of_the_body_are_organs_and_the_body_is_the_external_outline(
+    category: Code, code: Code, kind: str
+) -> None:
     mask = np.ones((1, 1, 1), dtype=np.bool_)
-    segment = Segment.from_mask(mask, label="it", category=ANATOMY, type=code, rgb=(0, 0, 0))
+    segment = Segment.from_mask(mask, label="it", category=category, type=code, rgb=(0, 0, 0))
     assert rtstruct.interpreted_type(segment) == kind
 
 

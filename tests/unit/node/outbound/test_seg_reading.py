@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom import Dataset, dcmread
 
 from algorithms.protocol import BoolMask, Findings, Segment, Volume
-from node.outbound import equipment, seg_reading, seg
+from node.outbound import equipment, seg, seg_reading
 from tests.synthetic_series import ANATOMY, LUNG, OBLIQUE, findings, provenance, series
 
 

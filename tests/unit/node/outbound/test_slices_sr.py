@@ -5,7 +5,7 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from algorithms.protocol import Findings, Region
-from node.outbound import equipment, sr_reading, slices_sr
+from node.outbound import equipment, slices_sr, sr_reading
 from node.outbound.equipment import Role
 from node.outbound.sr_reading import Group, Site
 from tests.synthetic_findings import ABDOMEN, CENTER, CHEST, KIDNEY, L1, LIVER, TOP, findings

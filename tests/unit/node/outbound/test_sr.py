@@ -5,8 +5,8 @@ import pytest
 from pydicom import Dataset, dcmread
 
 from algorithms.protocol import Code, Findings, Measurement
-from node.outbound import equipment, sr_reading, seg, sr
-from tests.synthetic_series import MEAN, MM3, VOLUME, findings, provenance, series
+from node.outbound import equipment, seg, sr, sr_reading
+from tests.synthetic_series import MEAN, MM3, SERIES, STUDY, VOLUME, findings, provenance, series
 
 
 def report(found: Findings | None = None, **attributes: object) -> Dataset:
@@ -83,6 +83,18 @@ def test_what_is_no_part_of_the_body_has_no_site() -> None:
     dataset = report(replace(found, segments=(tumour, *found.segments[1:])))
     (container,) = (i for i in dataset.ContentSequence if i.ValueType == "CONTAINER")
     assert list(sr_reading.items(container.ContentSequence[0], "363698007")) == []
+
+
+def test_the_evidence_is_the_images_and_the_segmentation_each_in_its_study_and_series() -> None:
+    volume, sources = series()
+    found, made_by = findings(volume), provenance(volume)
+    segmentation = seg.encode(found, volume, sources, made_by)
+    segmentation.StudyInstanceUID = "2.25.77"
+    dataset = sr.encode_measurements(found, sources, segmentation, made_by)
+    assert sr_reading.evidence(dataset) == [
+        *((STUDY, SERIES, source.SOPClassUID, source.SOPInstanceUID) for source in sources),
+        ("2.25.77", made_by.uid("seg/series"), segmentation.SOPClassUID, segmentation.SOPInstanceUID),
+    ]
 
 
 def test_measurements_of_no_segment_are_refused() -> None:

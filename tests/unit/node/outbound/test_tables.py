@@ -1,6 +1,7 @@
 """Measurements as CSV and Parquet, of one series and of many."""
 
 import csv
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -39,7 +40,7 @@ def read_csv(folder: Path) -> list[dict[str, str]]:
 
 
 def test_a_row_says_what_was_measured_by_whom_on_what() -> None:
-    assert rows(VOLUME, MEAN) == [
+    assert [asdict(row) for row in rows(VOLUME, MEAN)] == [
         {
             "StudyInstanceUID": "1.2.3",
             "SeriesInstanceUID": "1.2.4",
@@ -77,9 +78,9 @@ def test_a_row_says_what_was_measured_by_whom_on_what() -> None:
 
 def test_both_files_hold_the_same_rows_and_nothing_else_is_left_behind(tmp_path: Path) -> None:
     tables.write(rows(VOLUME, MEAN), tmp_path)
-    assert pq.read_table(tmp_path / tables.PARQUET).to_pylist() == rows(VOLUME, MEAN)
+    assert pq.read_table(tmp_path / tables.PARQUET).to_pylist() == [asdict(row) for row in rows(VOLUME, MEAN)]
     as_text = read_csv(tmp_path)
-    assert [{**row, "value": float(row["value"])} for row in as_text] == rows(VOLUME, MEAN)
+    assert [tables.Row(**{**row, "value": float(row["value"])}) for row in as_text] == rows(VOLUME, MEAN)
     assert {path.name for path in tmp_path.iterdir()} == {tables.CSV, tables.PARQUET}
 
 
