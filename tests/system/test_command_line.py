@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from algorithms import CATALOGUE
 from tests.system.nodes import Node, wait_for
 
 pytestmark = pytest.mark.system
@@ -174,5 +175,5 @@ def test_a_killed_node_leaves_no_role_behind(node: Node) -> None:
 
 def test_tables_are_json_for_machines(node: Node) -> None:
     listed = json.loads(node.run("algorithms", "--json").stdout)
-    assert [row["name"] for row in listed] == ["chest-ct-annotation"]
+    assert [row["name"] for row in listed] == list(CATALOGUE)
     assert json.loads(node.run("workitems", "list", "--json").stdout) == []
