@@ -79,7 +79,7 @@ def add(name: str, file: Path, folder: Path) -> list[Checkpoint]:
     """
     published = known(name)
     if not file.is_file():
-        raise ConfigurationError(f"there is no file {file}")
+        raise ConfigurationError(f"{file} is a folder" if file.is_dir() else f"there is no file {file}")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=folder, prefix=".adding-") as beside:
@@ -115,7 +115,7 @@ def known(name: str) -> Published:
 
 def _added(published: Published, file: Path, folder: Path, beside: Path) -> Iterator[Checkpoint]:
     if file.suffix != ".zip":
-        tensors, config = _single(file, beside)
+        tensors, config = _single(published.name, file, beside)
         yield _kept(published, tensors, config, folder)
         return
     family = [other for other in PUBLISHED.values() if other.archive == published.archive]
@@ -154,10 +154,13 @@ def _kept(
     return save(folder, published.name, tensors, config, published.card)
 
 
-def _single(file: Path, beside: Path) -> archives.Content:
+def _single(name: str, file: Path, beside: Path) -> archives.Content:
     """Tensors in a file of their own; their configuration in the JSON file of the same name."""
     about = file.with_suffix(".json")
-    config = archives.description(about).get("config", {}) if about.is_file() else {}
+    described = archives.description(about) if about.is_file() else {}
+    if described.get("name", name) != name:
+        raise ConfigurationError(f"{about.name} beside it says {described['name']!r}, not {name!r}")
+    config = described.get("config", {})
     if not isinstance(config, dict):
         raise WeightsFaulty(f"{about.name} holds no configuration")
     if file.suffix in _CONVERTIBLE:

@@ -14,6 +14,7 @@ from node.errors import ConfigurationError
 from node.inbound.collection import Archive, Collection, Folder
 from node.jobs.enrichment import Enrichment
 from node.jobs.manifest import FAILED, Outcome, alone
+from node.jobs.production import provenance_of
 
 
 def enrich(
@@ -33,9 +34,14 @@ def enrich(
     entry = entry_named(algorithm)
     routes = [route for route in house.routes.routes if route.algorithm == entry.name]
     if not routes:
-        raise ConfigurationError(f"no route runs {entry.name}; add one to {house.routes.path}")
+        raise ConfigurationError(
+            f"no route runs {entry.name}; add one to a routes file of your own and name it in node.toml"
+        )
+    options = options_of(option or [])
+    for route in routes:  # what can never work is told before the first series
+        provenance_of(entry, {**route.all_options, **options}, (), house.store)
     make(folder)
-    enrichment = Enrichment(entry, routes, options_of(option or []), house.store, checked(device), folder)
+    enrichment = Enrichment(entry, routes, options, house.store, checked(device), folder)
     states: Counter[str] = Counter()
     with alone(folder):
         try:
@@ -48,6 +54,8 @@ def enrich(
             features = enrichment.gather()
     counted = ", ".join(f"{count} {state}" for state, count in states.items()) or "nothing found"
     say(f"{counted}; see manifest.csv and {features} features in {folder}. Research use only.")
+    if states[FAILED]:
+        raise typer.Exit(1)
 
 
 def _collection(source: str) -> Collection:

@@ -155,5 +155,13 @@ def _summarise(produced: Produced, folder: Path) -> None:
         }
         for segment in produced.findings.segments
     ]
-    show("Segments", rows, as_json=False)
+    regions = [
+        {"region": region.name, "slices": len(region.sop_instance_uids)}
+        for region in produced.findings.regions
+    ]
+    for title, table in (("Segments", rows), ("Regions", regions)):
+        if table:
+            show(title, table, as_json=False)
+    if produced.findings.landmarks:
+        say(f"Landmarks: {', '.join(landmark.name for landmark in produced.findings.landmarks)}")
     say(f"{len(produced.objects)} DICOM objects and findings.json in {folder}. Research use only.")

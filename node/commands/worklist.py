@@ -13,6 +13,7 @@ from node.commands.console import AsJson, Config, dicom_files, say, show
 from node.errors import ConfigurationError, Transient
 from node.inbound import volumes
 from node.jobs import routing
+from node.jobs.order import Order
 from node.jobs.reception import study_in_spool
 from node.jobs.series import study_of
 from node.jobs.workitem import IN_PROGRESS, STATES
@@ -94,11 +95,20 @@ def check_routes(file: Config = None) -> None:
             "priority": route.priority,
             "off peak": route.off_peak or "",
             "destinations": ", ".join(route.destinations),
+            "covers": ", ".join(route.covers),
+            "options": ", ".join(f"{name}={value}" for name, value in route.options.items()),
+            "weights missing": ", ".join(_missing(house, route)),
             "when": "; ".join(f"{c.subject}: {c}" for c in route.when),
         }
         for route in house.routes.routes
     ]
     show(f"Routes of {house.routes.path}", rows, as_json=False)
+
+
+def _missing(house: bootstrap.House, route: routing.Route) -> list[str]:
+    """Weights that the route asks for and that are not here."""
+    wanted = house.catalogue[route.algorithm].needs(Order.of(route.options)[1])
+    return [name for name in wanted if name not in house.store.names()]
 
 
 @routes.command("explain")

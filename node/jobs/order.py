@@ -56,12 +56,14 @@ class Order:
 def _classes(text: str) -> frozenset[str]:
     if text == "all":
         return frozenset(RADIOMICS)
-    return frozenset() if text == "none" else _several("radiomics", text, RADIOMICS)
+    if text == "none":
+        return frozenset()
+    return _several("radiomics", text, RADIOMICS, beside=("all", "none"))
 
 
-def _several(name: str, text: str, known: tuple[str, ...]) -> frozenset[str]:
-    """Words joined by plus signs."""
+def _several(name: str, text: str, known: tuple[str, ...], beside: tuple[str, ...] = ()) -> frozenset[str]:
+    """Words joined by plus signs; `beside` are others that may stand alone."""
     words = frozenset(text.split("+")) if text else frozenset()
     if unknown := sorted(words - set(known)):
-        raise ValueError(f"{name}: there is no {unknown[0]!r}; there is {', '.join(known)}")
+        raise ValueError(f"{name}: there is no {unknown[0]!r}; there is {', '.join(known + beside)}")
     return words

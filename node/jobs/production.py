@@ -157,6 +157,7 @@ def _number(summary: dict[str, Any], given: Dataset) -> None:
 def _features(findings: Findings, source: Dataset, provenance: Provenance) -> list[tables.Row]:
     return tables.rows(
         findings.measurements,
+        review={segment.label: segment.review for segment in findings.segments if segment.review},
         study_instance_uid=str(source.StudyInstanceUID),
         series_instance_uid=str(source.SeriesInstanceUID),
         provenance=provenance,

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -122,6 +122,13 @@ class Route(Section):
         return window
 
     @model_validator(mode="after")
+    def _options_are_those_of_the_algorithm(self, info: ValidationInfo) -> Self:
+        known = (info.context or {}).get("algorithms")
+        if isinstance(known, Mapping):
+            known[self.algorithm].needs(Order.of(self.options)[1])
+        return self
+
+    @model_validator(mode="after")
     def _stat_waits_for_nothing(self) -> Self:
         if self.priority == "stat" and self.off_peak:
             raise ValueError('a route of priority "stat" has no off_peak')
@@ -194,7 +201,7 @@ def load(path: Path | None, algorithms: Collection[str], destinations: Collectio
 
     Args:
         path: the TOML file; None for the built-in routes.
-        algorithms: names in the catalogue.
+        algorithms: names in the catalogue; of the catalogue itself options are checked too.
         destinations: names of the configured destinations.
 
     Raises:

@@ -4,7 +4,7 @@ The same columns for one series and for a whole collection, so that tables can b
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -35,6 +35,7 @@ class Row:
     algorithm: str
     version: str
     segment: str
+    review: str
     feature: str
     code_value: str
     code_scheme: str
@@ -52,6 +53,7 @@ COLUMNS: Final = tuple(field.name for field in fields(Row))
 def rows(
     measurements: Sequence[Measurement],
     *,
+    review: Mapping[str, str],
     study_instance_uid: str,
     series_instance_uid: str,
     provenance: Provenance,
@@ -60,6 +62,7 @@ def rows(
 
     Args:
         measurements: of the series.
+        review: why a person should look at a segment first, by its label.
         study_instance_uid: of the source.
         series_instance_uid: of the source.
         provenance: who measured.
@@ -71,6 +74,7 @@ def rows(
             algorithm=provenance.algorithm,
             version=provenance.version,
             segment=item.segment or "",
+            review=review.get(item.segment or "", ""),
             feature=item.name,
             code_value=item.code.value,
             code_scheme=item.code.scheme,

@@ -52,7 +52,7 @@ def test_each_series_of_a_folder_gets_its_outcome_and_a_second_run_only_does_wha
     make_node, collection: Path, tmp_path: Path
 ) -> None:
     node: Node = make_node()
-    done = node.run("enrich", collection, "--out", tmp_path / "out")
+    done = node.run("enrich", collection, "--out", tmp_path / "out", status=1)
     assert "1 done" in done.stdout
     rows = {row["study_instance_uid"][-1:]: row for row in manifest(tmp_path / "out")}
     assert {key: row["state"] for key, row in rows.items()} == {
@@ -67,7 +67,7 @@ def test_each_series_of_a_folder_gets_its_outcome_and_a_second_run_only_does_wha
     results = tmp_path / "out" / rows["1"]["folder"]
     assert {"seg.dcm", "sr.dcm", "findings.json"} <= {path.name for path in results.iterdir()}
     stored = {path: path.stat().st_mtime_ns for path in results.iterdir()}
-    node.run("enrich", collection, "--out", tmp_path / "out")
+    node.run("enrich", collection, "--out", tmp_path / "out", status=1)
     assert {path: path.stat().st_mtime_ns for path in results.iterdir()} == stored
     assert [row["seconds"] for row in manifest(tmp_path / "out") if row["state"] == "done"] == [
         rows["1"]["seconds"]
@@ -122,3 +122,21 @@ def test_a_manifest_of_something_else_is_left_alone(make_node, phantom: Path, tm
     done = make_node().run("enrich", phantom / "dicom", "--out", tmp_path, status=2)
     assert "is not a manifest of this program" in done.stderr
     assert (tmp_path / "manifest.csv").read_text() == "name,age\nx,1\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "status", "said"),
+    [
+        ("radiomics=bogus", 2, "there is no 'bogus'"),
+        ("organs=nonsense", 2, "organs is 'nonsense'"),
+        ("organs=3d_fullres", 1, "ainode weights add segthor-task055"),
+    ],
+)
+def test_what_can_never_work_is_told_before_the_first_series(
+    make_node, phantom: Path, tmp_path: Path, option: str, status: int, said: str
+) -> None:
+    arguments = ("enrich", phantom / "dicom", "--out", tmp_path / "out", "--option", option)
+    done = make_node().run(*arguments, status=status)
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()

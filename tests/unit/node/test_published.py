@@ -17,7 +17,7 @@ from algorithms.adapters.nnunet import NNUNetSegmenter
 from algorithms.adapters.nnunet_network import UNet
 from algorithms.body_part.network import build
 from algorithms.body_part.scores import Reference
-from algorithms.weights import Store, WeightsFaulty, save
+from algorithms.weights import BUNDLED, Store, WeightsFaulty, save
 from node.errors import ConfigurationError
 from node.published import add as add_published
 from node.published import verify
@@ -342,3 +342,10 @@ def test_verifying_finds_a_changed_byte_and_a_tensor_of_another_network(tmp_path
     tensors.write_bytes(content)
     with pytest.raises(WeightsFaulty, match="SHA-256 differs"):
         verify(checkpoint)
+
+
+def test_weights_that_say_another_name_are_refused(store: Store) -> None:
+    bundled = BUNDLED / "bpr-bundled" / "model.safetensors"
+    with pytest.raises(ConfigurationError, match="says 'bpr-bundled', not 'bpr'"):
+        add(store, "bpr", bundled)
+    assert store.names() == ()

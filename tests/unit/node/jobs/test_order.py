@@ -29,7 +29,10 @@ def test_all_is_every_class():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"radiomics": "shapes"}, "radiomics: there is no 'shapes'; there is shape, firstorder, texture"),
+        (
+            {"radiomics": "shapes"},
+            "radiomics: there is no 'shapes'; there is shape, firstorder, texture, all, none",
+        ),
         ({"radiomics": "shape+"}, "there is no ''"),
         ({"rtstruct": "yes"}, "rtstruct is 'yes'; it is true or false"),
         ({"covers": "thorax"}, "covers: there is no 'thorax'"),

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from algorithms import CATALOGUE
 from node.errors import ConfigurationError
 from node.jobs.routebook import DEFAULT_ROUTES, RouteBook, load
 
@@ -172,3 +173,16 @@ def test_a_file_that_is_wrong_from_the_start_is_refused(tmp_path):
 
 def test_the_built_in_file_travels_with_the_package():
     assert DEFAULT_ROUTES.is_file()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ('{ organs = "nonsense" }', "organs is 'nonsense'"),
+        ('{ radiomcs = "shape" }', "no option 'radiomcs'"),
+    ],
+)
+def test_options_are_checked_against_the_catalogue(tmp_path, options, words):
+    text = GOOD.replace('{ kernel = "soft" }', options)
+    with pytest.raises(ConfigurationError, match=words):
+        load(write(tmp_path, text), CATALOGUE, ["pacs", "archive"])

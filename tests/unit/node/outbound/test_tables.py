@@ -30,7 +30,11 @@ MEAN = Measurement(
 
 def rows(*measurements: Measurement, series: str = "1.2.4") -> list[tables.Row]:
     return tables.rows(
-        measurements, study_instance_uid="1.2.3", series_instance_uid=series, provenance=PROVENANCE
+        measurements,
+        review={"Left lung": "cut off"},
+        study_instance_uid="1.2.3",
+        series_instance_uid=series,
+        provenance=PROVENANCE,
     )
 
 
@@ -47,6 +51,7 @@ def test_a_row_says_what_was_measured_by_whom_on_what() -> None:
             "algorithm": "chest-ct-annotation",
             "version": "0.2.0",
             "segment": "Left lung",
+            "review": "cut off",
             "feature": "MeshVolume",
             "code_value": "RNU0",
             "code_scheme": "IBSI",
@@ -63,6 +68,7 @@ def test_a_row_says_what_was_measured_by_whom_on_what() -> None:
             "algorithm": "chest-ct-annotation",
             "version": "0.2.0",
             "segment": "",
+            "review": "",
             "feature": "Mean",
             "code_value": "112031",
             "code_scheme": "DCM",
