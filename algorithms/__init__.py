@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from algorithms.body_part.options import needs as body_part_weights
 from algorithms.chest_ct.options import Options
+from algorithms.ct_fm import options as ct_fm
 from algorithms.protocol import Algorithm, CatalogueEntry
 
 if TYPE_CHECKING:
@@ -33,6 +34,48 @@ def _radiomics(options: dict[str, str], _device: str, _store: "Store") -> Algori
     return Radiomics.from_options(options)
 
 
+def _whole_body(options: dict[str, str], device: str, store: "Store") -> Algorithm:
+    from algorithms.ct_fm.whole_body import WholeBody
+
+    return WholeBody.from_options(options, device, store)
+
+
+def _tumour(options: dict[str, str], device: str, store: "Store") -> Algorithm:
+    from algorithms.ct_fm.tumour import Tumour
+
+    return Tumour.from_options(options, device, store)
+
+
+def _head_triage(options: dict[str, str], device: str, store: "Store") -> Algorithm:
+    from algorithms.ct_fm.head_triage import HeadTriage
+
+    return HeadTriage.from_options(options, device, store)
+
+
+def _retrieval(options: dict[str, str], device: str, store: "Store") -> Algorithm:
+    from algorithms.ct_fm.retrieval import Retrieval
+
+    return Retrieval.from_options(options, device, store)
+
+
+def _whole_body_weights(options: Mapping[str, str]) -> tuple[str, ...]:
+    ct_fm.chosen("ct-wholebody", ct_fm.WHOLE_BODY_OPTIONS, options)
+    return (ct_fm.WHOLE_BODY,)
+
+
+def _tumour_weights(options: Mapping[str, str]) -> tuple[str, ...]:
+    ct_fm.chosen("ct-tumor", ct_fm.TUMOUR_OPTIONS, options)
+    return (ct_fm.TUMOUR,)
+
+
+def _triage_weights(options: Mapping[str, str]) -> tuple[str, ...]:
+    return (ct_fm.TRIAGE[ct_fm.chosen("head-ct-triage", ct_fm.TRIAGE_OPTIONS, options)["weights"]],)
+
+
+def _retrieval_weights(options: Mapping[str, str]) -> tuple[str, ...]:
+    return (ct_fm.ENCODER[ct_fm.chosen("ct-retrieval", ct_fm.RETRIEVAL_OPTIONS, options)["weights"]],)
+
+
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
     {
         entry.name: entry
@@ -44,8 +87,6 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 modalities=frozenset({"CT"}),
                 input="a chest CT in Hounsfield units that shows lung",
                 outputs=("SEG", "SR TID 1500: measurements, regions, landmarks", "RTSTRUCT on request"),
-                licence="Apache-2.0",
-                intended_use="Research use only. Not for diagnosis.",
                 load=_chest_ct,
                 needs=lambda options: Options.of(options).needs,
             ),
@@ -56,10 +97,53 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 modalities=frozenset({"CT"}),
                 input="a CT in Hounsfield units in axial slices",
                 outputs=("SR TID 1500: regions, landmarks",),
-                licence="Apache-2.0",
-                intended_use="Research use only. Not for diagnosis.",
                 load=_body_part,
                 needs=body_part_weights,
+            ),
+            CatalogueEntry(
+                name="ct-wholebody",
+                version="0.1.0",
+                summary="117 structures of the body and their volumes",
+                modalities=frozenset({"CT"}),
+                input="a CT in Hounsfield units of any part of the body",
+                outputs=("SEG", "SR TID 1500: measurements"),
+                load=_whole_body,
+                needs=_whole_body_weights,
+            ),
+            CatalogueEntry(
+                name="ct-tumor",
+                version="0.1.0",
+                summary="Tumours of the lung or the pancreas, their longest diameters and volumes",
+                modalities=frozenset({"CT"}),
+                input="a CT in Hounsfield units of the chest or the abdomen",
+                outputs=("SEG", "SR TID 1500: measurements"),
+                load=_tumour,
+                needs=_tumour_weights,
+            ),
+            CatalogueEntry(
+                name="head-ct-triage",
+                version="0.1.0",
+                summary="Whether a head CT is abnormal, how urgent it is, and its hyperdense volume",
+                modalities=frozenset({"CT"}),
+                input="a head CT in Hounsfield units without contrast; tilted and uneven stacks too",
+                outputs=(
+                    "SR TID 1500: finding and urgency, measurements",
+                    "SEG of hyperdense tissue",
+                    "Parametric Map and Secondary Capture of the saliency",
+                ),
+                load=_head_triage,
+                needs=_triage_weights,
+                any_stack=True,
+            ),
+            CatalogueEntry(
+                name="ct-retrieval",
+                version="0.1.0",
+                summary="The place of a CT in the space of an encoder, and the studies nearest to it",
+                modalities=frozenset({"CT"}),
+                input="a CT in Hounsfield units of any part of the body",
+                outputs=("SR TID 1500: similar studies", "Key Object Selection"),
+                load=_retrieval,
+                needs=_retrieval_weights,
             ),
             CatalogueEntry(
                 name="radiomics",
@@ -68,8 +152,6 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 modalities=frozenset({"SEG"}),
                 input="a SEG, BINARY or LABELMAP, and the CT, MR or PET it was made on",
                 outputs=("SR TID 1500: measurements of the given segments", "RTSTRUCT on request"),
-                licence="Apache-2.0",
-                intended_use="Research use only. Not for diagnosis.",
                 load=_radiomics,
                 needs=lambda _options: (),
             ),

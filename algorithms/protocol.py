@@ -23,6 +23,9 @@ BoolMask = npt.NDArray[np.bool_]
 Progress = Callable[[float, str], None]
 """Called with the fraction done, 0 to 1, and what is being done; it may raise to cancel the run."""
 
+Urgency = Literal["HIGH", "MEDIUM", "LOW"]
+"""Scheduled Procedure Step Priority (0074,1200)."""
+
 
 class Unsuitable(Exception):
     """The image is not what the algorithm is made for; the message says what was found instead."""
@@ -46,6 +49,9 @@ class Volume:
         unit: "HU" for CT, "arbitrary" where values have no scale.
         modality: Modality (0008,0060) of the source series.
         sop_instance_uids: one SOP Instance UID for each slice, in slice order.
+        slice_places: where each slice lies along the first axis, in steps of the affine, rising; None where
+            they are 0, 1, 2 and so on. Only algorithms that say so get an uneven stack, or one that leans:
+            then the first column of the affine does not stand upright on the slices.
 
     Raises:
         ValueError: an array of another shape, or an affine that cannot be inverted.
@@ -56,6 +62,7 @@ class Volume:
     unit: Literal["HU", "arbitrary"]
     modality: str
     sop_instance_uids: tuple[str, ...]
+    slice_places: npt.NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.voxels.ndim != 3:
@@ -66,6 +73,9 @@ class Volume:
             raise ValueError(
                 f"{len(self.sop_instance_uids)} SOP Instance UIDs for {self.voxels.shape[0]} slices"
             )
+        places = self.slice_places
+        if places is not None and (len(places) != len(self.voxels) or (np.diff(places) <= 0).any()):
+            raise ValueError("slice_places must rise, one for each slice")
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -75,8 +85,15 @@ class Volume:
 
     @property
     def voxel_volume_ml(self) -> float:
-        """Volume of one voxel in millilitres."""
+        """Volume of one voxel in millilitres, in an even stack."""
         return float(abs(np.linalg.det(self.affine_mm[:3, :3]))) / 1000.0
+
+    def volume_ml(self, segment: "Segment") -> float:
+        """Volume of a segment in millilitres; a slice of an uneven stack reaches half way to the next."""
+        if self.slice_places is None:
+            return segment.voxel_count * self.voxel_volume_ml
+        steps = np.gradient(self.slice_places)[segment.box[0]]
+        return float(np.count_nonzero(segment.mask, axis=(1, 2)) @ steps) * self.voxel_volume_ml
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,14 +216,70 @@ class Region:
 
 @dataclass(frozen=True)
 class Score:
-    """A verdict on the whole image; `calibrated` says whether `value` may be read as a probability."""
+    """A verdict on the whole image.
+
+    Attributes:
+        name: for people, such as "Abnormality of the head CT".
+        code: what the value is, such as Probability (122157, DCM).
+        value: in `unit`.
+        unit: a UCUM unit as a code.
+        calibrated: whether `value` may be read as a probability; only then it is written into reports.
+        urgency: how soon a person should look (UPS Scheduled Procedure Step Priority).
+        finding: the question that is answered, such as Normality (121402, DCM).
+        verdict: the answer, such as Abnormal (263654008, SCT).
+    """
 
     name: str
     code: Code
     value: float
     unit: Code
     calibrated: bool = False
-    urgency: Literal["HIGH", "MEDIUM", "LOW"] | None = None
+    urgency: Urgency | None = None
+    finding: Code | None = None
+    verdict: Code | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Embedding:
+    """The place of an image in the space of an encoder.
+
+    Attributes:
+        vector: float32, one axis, of unit length: the scalar product of two is their cosine similarity.
+        space: names what may be compared with what: encoder, digest of its weights, pooling.
+    """
+
+    vector: npt.NDArray[np.float32]
+    space: str
+
+
+@dataclass(frozen=True)
+class Similar:
+    """A series of another study that resembles the image, and the instance in its middle."""
+
+    study_instance_uid: str
+    series_instance_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    similarity: float
+
+
+@dataclass(frozen=True, eq=False)
+class SaliencyMap:
+    """What in the image a verdict, or a match, rests on, on a grid of its own in patient space.
+
+    Attributes:
+        name: for people, such as "Occlusion sensitivity".
+        code: the quantity.
+        unit: a UCUM unit as a code.
+        voxels: float32, axes (slice, row, column).
+        affine_mm: 4x4, voxel index of `voxels` to patient LPS millimetres, without shear.
+    """
+
+    name: str
+    code: Code
+    unit: Code
+    voxels: Voxels
+    affine_mm: Affine
 
 
 @dataclass(frozen=True)
@@ -218,6 +291,9 @@ class Findings:
     landmarks: tuple[Landmark, ...] = ()
     regions: tuple[Region, ...] = ()
     scores: tuple[Score, ...] = ()
+    embedding: Embedding | None = None
+    similar: tuple[Similar, ...] = ()
+    saliency: SaliencyMap | None = None
 
 
 class Algorithm(Protocol):
@@ -265,6 +341,7 @@ class CatalogueEntry:
             ("cpu", "cuda:0"), with weights from a store. Raises ValueError for an option it does not
             know, WeightsMissing and WeightsFaulty for weights that are not there or do not fit.
         needs: names of the weights that it loads for these options.
+        any_stack: whether it takes slices that are unevenly spaced, or lean (`Volume.slice_places`).
     """
 
     name: str
@@ -273,7 +350,8 @@ class CatalogueEntry:
     modalities: frozenset[str]
     input: str
     outputs: tuple[str, ...]
-    licence: str
-    intended_use: str
     load: Callable[[dict[str, str], str, "Store"], Algorithm]
     needs: Callable[[Mapping[str, str]], tuple[str, ...]]
+    any_stack: bool = False
+    licence: str = "Apache-2.0"
+    intended_use: str = "Research use only. Not for diagnosis."

@@ -16,7 +16,7 @@ from node.commands.phantom import PHANTOMS, write_study
 from node.errors import AINodeError, ConfigurationError, UnsuitableImage
 from node.inbound import volumes
 from node.jobs.inputs import Input
-from node.jobs.production import Faulty, Produced, Stopwatch, produce, provenance_of
+from node.jobs.production import Faulty, Means, Produced, Stopwatch, produce, provenance_of
 from node.jobs.series import Series, Study, attribute, study_of
 from node.outbound import document
 
@@ -47,9 +47,8 @@ def run(
                 entry,
                 source.images,
                 provenance,
+                Means(store, device),
                 segmentation=source.segmentation,
-                store=store,
-                device=device,
                 progress=progress,
                 watch=Stopwatch(),
             )

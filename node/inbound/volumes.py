@@ -80,7 +80,9 @@ def study_instance_uid(path: Path) -> str:
         return ""
 
 
-def read(paths: Iterable[Path], progress: Progress = silent) -> tuple[Volume, list[Dataset]]:
+def read(
+    paths: Iterable[Path], progress: Progress = silent, *, any_stack: bool = False
+) -> tuple[Volume, list[Dataset]]:
     """Decode a classic CT, MR or PET series into a volume.
 
     Values are those of the Modality LUT module: stored value times Rescale Slope plus Rescale

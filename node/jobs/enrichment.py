@@ -21,7 +21,7 @@ from node.inbound.instances import check_uid
 from node.jobs import routing
 from node.jobs.inputs import Input
 from node.jobs.manifest import DONE, FAILED, NOT_TAKEN, Manifest, Outcome, Unwritable, in_a_line, writing
-from node.jobs.production import Faulty, Stopwatch, produce, provenance_of
+from node.jobs.production import Faulty, Means, Stopwatch, produce, provenance_of
 from node.jobs.routebook import Route
 from node.jobs.series import Series, Study, study_of
 from node.outbound import tables
@@ -145,9 +145,8 @@ class Enrichment:
                 self.entry,
                 [folder / path for path in source.images],
                 provenance,
+                Means(self.store, self.device),
                 segmentation=folder / source.segmentation if source.segmentation else None,
-                store=self.store,
-                device=self.device,
                 progress=progress,
                 watch=Stopwatch(),
             )

@@ -13,7 +13,7 @@ RADIOMICS: Final = ("shape", "firstorder", "texture")
 Part = Literal["legs", "pelvis", "abdomen", "chest", "shoulder-neck", "head"]
 """A part of the body that slices may show (Krishnaswamy et al., Sci Data 2024)."""
 
-_USUAL: Final = {"radiomics": "firstorder+shape", "rtstruct": "false", "covers": ""}
+_USUAL: Final = {"radiomics": "firstorder+shape", "rtstruct": "false", "covers": "", "stability": "false"}
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,13 @@ class Order:
         radiomics: the classes of features that are measured on every segment.
         rtstruct: whether an RT Structure Set is made of the segments.
         covers: the parts of the body that must be in view, as the pixels show.
+        stability: whether the algorithm runs again on small changes of the image, to say what comes back.
     """
 
     radiomics: frozenset[str]
     rtstruct: bool
     covers: frozenset[str]
+    stability: bool
 
     def as_options(self) -> dict[str, str]:
         """The options that give this order, in one way of writing; what is usual is left out."""
@@ -36,6 +38,7 @@ class Order:
             "radiomics": "+".join(sorted(self.radiomics)) or "none",
             "rtstruct": str(self.rtstruct).lower(),
             "covers": "+".join(sorted(self.covers)),
+            "stability": str(self.stability).lower(),
         }
         return {name: value for name, value in options.items() if value != _USUAL[name]}
 
@@ -47,10 +50,14 @@ class Order:
             ValueError: an order that cannot be filled; the message names it.
         """
         rest = dict(options)
-        radiomics, rtstruct, covers = (rest.pop(name, usual) for name, usual in _USUAL.items())
-        if rtstruct not in {"true", "false"}:
-            raise ValueError(f"rtstruct is {rtstruct!r}; it is true or false")
-        return cls(_classes(radiomics), rtstruct == "true", _several("covers", covers, get_args(Part))), rest
+        radiomics, rtstruct, covers, stability = (rest.pop(name, usual) for name, usual in _USUAL.items())
+        order = cls(
+            _classes(radiomics),
+            _switch("rtstruct", rtstruct),
+            _several("covers", covers, get_args(Part)),
+            _switch("stability", stability),
+        )
+        return order, rest
 
 
 def _classes(text: str) -> frozenset[str]:
@@ -59,6 +66,12 @@ def _classes(text: str) -> frozenset[str]:
     if text == "none":
         return frozenset()
     return _several("radiomics", text, RADIOMICS, beside=("all", "none"))
+
+
+def _switch(name: str, value: str) -> bool:
+    if value not in {"true", "false"}:
+        raise ValueError(f"{name} is {value!r}; it is true or false")
+    return value == "true"
 
 
 def _several(name: str, text: str, known: tuple[str, ...], beside: tuple[str, ...] = ()) -> frozenset[str]:

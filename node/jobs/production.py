@@ -5,22 +5,34 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from pydicom import Dataset
 
-from algorithms.protocol import Algorithm, CatalogueEntry, Findings, Progress, Unsuitable, Volume, part
+from algorithms.protocol import (
+    Algorithm,
+    CatalogueEntry,
+    Embedding,
+    Findings,
+    Progress,
+    Similar,
+    Unsuitable,
+    Volume,
+    part,
+)
 from algorithms.weights import Store, WeightsFaulty, WeightsMissing
 from node.errors import NotCovered, Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
 from node.inbound import segmentations, volumes
-from node.inbound.segmentations import Given
 from node.jobs.order import Order
 from node.outbound import document, gate, tables
 from node.outbound.equipment import ROLES, EncodedObject, Provenance
 from node.outbound.objects import encode_all
+
+Nearest = Callable[[Embedding, str], tuple[Similar, ...]]
+"""The series nearest to an embedding, those of the study with this UID left out."""
 
 _LOOKS_WITH: Final = "bpr-bundled"
 """Weights that tell which part of the body is in view."""
@@ -68,6 +80,26 @@ class Produced:
         write(folder / "findings.json", (json.dumps(self.document, indent=1) + "\n").encode())
 
 
+def nobody(_embedding: Embedding, _study_instance_uid: str) -> tuple[Similar, ...]:
+    """The nearest series where no other is known."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a run is done with.
+
+    Attributes:
+        store: where its weights are.
+        device: "cpu", "cuda:0".
+        nearest: finds the series that resemble an embedding.
+    """
+
+    store: Store
+    device: str
+    nearest: Nearest = nobody
+
+
 class Faulty(Quarantined):
     """The gate's verdict, with the objects that it stopped."""
 
@@ -87,10 +119,9 @@ def produce(
     entry: CatalogueEntry,
     paths: Sequence[Path],
     provenance: Provenance,
+    means: Means,
     *,
     segmentation: Path | None = None,
-    store: Store,
-    device: str,
     progress: Progress,
     watch: Stopwatch,
 ) -> Produced:
@@ -111,14 +142,20 @@ def produce(
         order, options = Order.of(provenance.options)
     progress(0.0, "read")
     with watch.stage("read"):
-        volume, sources = volumes.read(paths, part(progress, 0.0, 0.1))
+        volume, sources = volumes.read(paths, part(progress, 0.0, 0.1), any_stack=entry.any_stack)
         given = segmentations.read(segmentation, volume, sources) if segmentation else None
     if order.covers:
         with watch.stage("cover"):
-            _must_cover(order.covers, volume, store, device, part(progress, 0.1, 0.2))
-    with watch.stage("run"):
-        algorithm = _load(entry, options, device, store)
-        findings = _find(algorithm, volume, given, part(progress, 0.2, 0.8))
+            _must_cover(order.covers, volume, means, part(progress, 0.1, 0.2))
+    if given:
+        findings = Findings(given.segments)
+    else:
+        with watch.stage("load"):
+            algorithm = _load(entry, options, means)
+        findings = _found(algorithm, volume, order.stability, part(progress, 0.2, 0.8), watch)
+    if findings.embedding:
+        similar = means.nearest(findings.embedding, str(sources[0].StudyInstanceUID))
+        findings = replace(findings, similar=similar)
     if order.radiomics and findings.segments:
         progress(0.8, "radiomics")
         with watch.stage("radiomics"):
@@ -139,13 +176,18 @@ def produce(
     return Produced(volume, findings, tuple(objects), summary, _features(findings, sources[0], provenance))
 
 
-def _find(algorithm: Algorithm, volume: Volume, given: Given | None, progress: Progress) -> Findings:
-    if given:
-        return Findings(given.segments)
+def _found(
+    algorithm: Algorithm, volume: Volume, and_stability: bool, progress: Progress, watch: Stopwatch
+) -> Findings:
     try:
-        return algorithm.run(volume, progress)
+        with watch.stage("run"):
+            findings = algorithm.run(volume, part(progress, 0.0, 0.3 if and_stability else 1.0))
+        if and_stability:
+            with watch.stage("stability"):
+                findings = _with_stability(findings, algorithm, volume, part(progress, 0.3, 1.0))
     except Unsuitable as verdict:
         raise UnsuitableImage(str(verdict)) from None
+    return findings
 
 
 def _number(summary: dict[str, Any], given: Dataset) -> None:
@@ -164,14 +206,12 @@ def _features(findings: Findings, source: Dataset, provenance: Provenance) -> li
     )
 
 
-def _load(entry: CatalogueEntry, options: dict[str, str], device: str, store: Store) -> Algorithm:
+def _load(entry: CatalogueEntry, options: dict[str, str], means: Means) -> Algorithm:
     with _told():
-        return entry.load(options, device, store)
+        return entry.load(options, means.device, means.store)
 
 
-def _must_cover(
-    parts: Collection[str], volume: Volume, store: Store, device: str, progress: Progress
-) -> None:
+def _must_cover(parts: Collection[str], volume: Volume, means: Means, progress: Progress) -> None:
     """Hold what does not show these parts of the body, whatever its header says.
 
     Raises:
@@ -182,10 +222,17 @@ def _must_cover(
     from algorithms.body_part.regressor import BodyPartRegressor
 
     with _told():
-        regressor = BodyPartRegressor(store.get(_LOOKS_WITH), device)
+        regressor = BodyPartRegressor(means.store.get(_LOOKS_WITH), means.device)
     shown = coverage(volume, regressor, progress)
     if missing := sorted(set(parts) - shown.parts):
         raise NotCovered(f"the image does not cover {' and '.join(missing)}: {shown.sentence}")
+
+
+def _with_stability(findings: Findings, algorithm: Algorithm, volume: Volume, progress: Progress) -> Findings:
+    from algorithms.stability import stability
+
+    measured = stability(algorithm, volume, findings, progress)
+    return replace(findings, measurements=(*findings.measurements, *measured))
 
 
 def _with_radiomics(findings: Findings, volume: Volume, classes: frozenset[str]) -> Findings:

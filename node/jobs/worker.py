@@ -27,7 +27,7 @@ from node.errors import (
 from node.jobs.index import Index
 from node.jobs.inputs import Input
 from node.jobs.outbox import CONFIRMED, PENDING, REFUSED, Delivery, Outbox, Result
-from node.jobs.production import Faulty, Stopwatch, produce, provenance_of
+from node.jobs.production import Faulty, Means, Stopwatch, produce, provenance_of
 from node.jobs.reception import study_in_spool
 from node.jobs.schema import DatabaseUnavailable
 from node.jobs.workitem import Workitem
@@ -101,9 +101,8 @@ class Worker:
                     entry,
                     source.images,
                     provenance,
+                    Means(self.store, self.device),
                     segmentation=source.segmentation,
-                    store=self.store,
-                    device=self.device,
                     progress=lease.progress,
                     watch=watch,
                 )

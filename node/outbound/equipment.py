@@ -28,7 +28,9 @@ from node.outbound.coding import concept
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")
 RESEARCH_USE_ONLY: Final = "Research use only, not for diagnosis"
 
-Role = Literal["seg", "sr", "regions", "landmarks", "rtstruct"]
+Role = Literal[
+    "seg", "sr", "regions", "landmarks", "rtstruct", "scores", "similar", "saliency", "picture", "keyobjects"
+]
 ROLES: Final[tuple[Role, ...]] = get_args(Role)
 """What an object is for, in the order of sending: what is referred to comes first."""
 
@@ -183,9 +185,20 @@ class EncodedObject:
         return kind_of(self.role)
 
 
+_KINDS: Final[Mapping[Role, str]] = {
+    "regions": "sr",
+    "landmarks": "sr",
+    "scores": "sr",
+    "similar": "sr",
+    "saliency": "pm",
+    "picture": "sc",
+    "keyobjects": "ko",
+}
+
+
 def kind_of(role: Role) -> str:
-    """The kind of object, as `findings.json` names it: regions and landmarks are SRs too."""
-    return "sr" if role in {"regions", "landmarks"} else role
+    """The kind of object, as `findings.json` names it; what is not listed has the name of its role."""
+    return _KINDS.get(role, role)
 
 
 def encoded(role: Role, dataset: Dataset) -> EncodedObject:

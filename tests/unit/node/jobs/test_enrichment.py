@@ -46,8 +46,6 @@ ENTRY = CatalogueEntry(
     frozenset({"CT"}),
     "",
     ("SEG",),
-    "",
-    "",
     lambda o, _d, _s: Threshold(o),
     lambda _o: (),
 )

@@ -68,8 +68,6 @@ def catalogue(algorithm: Threshold) -> dict[str, CatalogueEntry]:
         modalities=frozenset({"CT"}),
         input="",
         outputs=(),
-        licence="",
-        intended_use="",
         load=lambda _options, _device, _store: algorithm,
         needs=lambda _options: (),
     )
