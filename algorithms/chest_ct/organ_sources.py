@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from algorithms import terminology
@@ -118,10 +119,9 @@ def source_of(options: Options, device: str, store: Store) -> OrganSource:
     bundled = BundledOrgans(OrganSegmenter(store.get(ORGAN_WEIGHTS["bundled"][0]), device))
     if options.organs == "bundled":
         return bundled
-    segmenter: NNUNetSegmenter | None = None
-    for name in ORGAN_WEIGHTS[options.organs]:
-        segmenter = NNUNetSegmenter.from_checkpoint(
-            store.get(name), device, folds=options.folds, tta=options.tta, previous=segmenter
-        )
-    assert segmenter is not None  # noqa: S101 - every way has weights
+    build = partial(NNUNetSegmenter.from_checkpoint, device=device, folds=options.folds, tta=options.tta)
+    first, *others = (store.get(name) for name in ORGAN_WEIGHTS[options.organs])
+    segmenter = build(first)
+    for checkpoint in others:
+        segmenter = build(checkpoint, previous=segmenter)
     return PublishedOrgans(segmenter, bundled)
