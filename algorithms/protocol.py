@@ -107,8 +107,9 @@ class Segment:
         rgb: display colour, 0 to 255.
         mask: bool, axes (slice, row, column), cropped to the box.
         origin: voxel index (slice, row, column) of the box's first corner on the source grid.
-        laterality: modifier of the type, for paired organs (CID 244).
+        laterality: modifier of the type, for paired organs, or of the site where there is one (CID 244).
         review: why a person should look at this segment first; None if there is no doubt.
+        site: the part of the body that holds what is none itself, such as the kidney of a cyst.
     """
 
     label: str
@@ -119,6 +120,7 @@ class Segment:
     origin: tuple[int, int, int]
     laterality: Code | None = None
     review: str | None = None
+    site: Code | None = None
 
     @classmethod
     def from_mask(
@@ -131,6 +133,7 @@ class Segment:
         rgb: tuple[int, int, int],
         laterality: Code | None = None,
         review: str | None = None,
+        site: Code | None = None,
     ) -> Self:
         """Crop a mask that covers the whole source grid.
 
@@ -143,7 +146,7 @@ class Segment:
         low = tuple(int(b[0]) for b in bounds)
         box = tuple(slice(int(b[0]), int(b[-1]) + 1) for b in bounds)
         cropped = np.ascontiguousarray(mask[box])
-        return cls(label, category, type, rgb, cropped, (low[0], low[1], low[2]), laterality, review)
+        return cls(label, category, type, rgb, cropped, (low[0], low[1], low[2]), laterality, review, site)
 
     @property
     def box(self) -> tuple[slice, slice, slice]:

@@ -1,9 +1,10 @@
 """A network over a large image, tile by tile, with bounded memory.
 
-Tiles overlap and are blended with a Gaussian, as nnU-Net does (Isensee et al., Nature Methods 2021).
-Probabilities are never held for the whole image: they leave slice by slice along the first axis, as soon as
-no further tile reaches them, so that memory is classes x tile depth x rows x columns however long the
-patient is. What takes the slices keeps a label map.
+Tiles overlap and are blended with a Gaussian, as nnU-Net does (Isensee et al., Nature Methods 2021), or
+where and as MONAI's `sliding_window_inference` does. What the network gives is never held for the whole
+image: it leaves slice by slice along the first axis, as soon as no further tile reaches it, so that memory
+is channels x tile depth x rows x columns however long the patient is. What takes the slices keeps a label
+map.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -19,11 +20,17 @@ from algorithms.protocol import Progress, silent
 from algorithms.spatial import Labels, Shape
 
 Predict = Callable[[torch.Tensor], torch.Tensor]
-"""From tiles (batch, channel, slice, row, column) to class probabilities (batch, class, ...)."""
+"""From tiles (batch, channel, slice, row, column) to class probabilities (batch, class, ...), or whatever
+else may be averaged over tiles."""
 Order = Literal[0, 1]
 """Along one axis: 0 takes the nearest voxel, 1 interpolates linearly."""
+Places = Callable[[int, int, float], list[int]]
+"""First voxels of tiles along one axis, from its size, that of the tile and the least overlap."""
+Blend = Callable[[Shape], torch.Tensor]
+"""The weight of each voxel of a tile of some size."""
 
 _SIGMA_PER_PATCH = 1 / 8
+_LEAST_WEIGHT = 1e-3
 _HOPELESS = 0.999  # a class that never reaches an equal share of the probability wins nowhere
 
 
@@ -48,12 +55,37 @@ def averaged(members: Sequence[Predict]) -> Predict:
     return predict
 
 
+def gaussian(patch: Shape) -> torch.Tensor:
+    """The weight of each voxel of a tile: 1 in the middle, sigma an eighth of the patch."""
+    return torch.einsum("i,j,k->ijk", *(_bell(n, n // 2) for n in patch))
+
+
+def symmetric_gaussian(patch: Shape) -> torch.Tensor:
+    """The same about the exact middle of the tile, and nowhere below a thousandth, as MONAI weighs."""
+    return torch.einsum("i,j,k->ijk", *(_bell(n, (n - 1) / 2) for n in patch)).clamp(min=_LEAST_WEIGHT)
+
+
+def positions(size: int, patch: int, overlap: float) -> list[int]:
+    """First voxels of tiles, evenly spread from one end of an axis to the other."""
+    room = size - patch
+    count = ceil(room / (patch * (1 - overlap)))
+    return [round(room * number / count) for number in range(count + 1)] if count else [0]
+
+
+def stepped(size: int, patch: int, overlap: float) -> list[int]:
+    """First voxels of tiles a fixed step apart, the last one moved back into the image, as MONAI steps."""
+    step = max(int(patch * (1 - overlap)), 1)
+    return [*range(0, size - patch, step), size - patch]
+
+
 def slices(
     image: torch.Tensor,
     predict: Predict,
     *,
     patch: Shape,
     overlap: float = 0.5,
+    places: Places = positions,
+    blend: Blend = gaussian,
     batch: int = 1,
     device: str = "cpu",
     progress: Progress = silent,
@@ -67,6 +99,8 @@ def slices(
         predict: the network with its softmax.
         patch: size of a tile.
         overlap: the least part of a tile that the next one covers again.
+        places: where tiles lie; evenly spread, or a fixed step apart.
+        blend: how the voxels of a tile are weighted.
         batch: tiles predicted at once.
         device: where tiles are predicted and blended.
         progress: called after each batch; may raise to cancel.
@@ -77,23 +111,23 @@ def slices(
     size = tuple(image.shape[1:])
     before = [max(p - n, 0) // 2 for n, p in zip(size, patch, strict=True)]
     image = _padded(image, patch, before)
-    tops, *corners = (positions(n, p, overlap) for n, p in zip(image.shape[1:], patch, strict=True))
-    blend = gaussian(patch).to(device)
+    tops, *corners = (places(n, p, overlap) for n, p in zip(image.shape[1:], patch, strict=True))
+    weights = blend(patch).to(device)
     first, *inside = (slice(b, b + n) for b, n in zip(before, size, strict=True))
     count, done = len(tops) * prod(map(len, corners)), 0
     scores, weight = torch.empty(0), torch.zeros((patch[0], *image.shape[2:]), device=device)
     for top, after in zip(tops, [*tops[1:], image.shape[1]], strict=True):
         layer = image[:, top : top + patch[0]]
-        for places in _batches(list(product(*corners)), batch):
-            boxes = [(slice(None), slice(r, r + patch[1]), slice(c, c + patch[2])) for r, c in places]
+        for chosen in _batches(list(product(*corners)), batch):
+            boxes = [(slice(None), slice(r, r + patch[1]), slice(c, c + patch[2])) for r, c in chosen]
             with torch.inference_mode():
                 tiles = predict(torch.stack([layer[:, *box] for box in boxes]).to(device)).float()
             if not scores.numel():
-                scores = torch.zeros((tiles.shape[1], *weight.shape), device=device)
+                scores = _zeros_like(tiles, weight.shape)
             for box, tile in zip(boxes, tiles, strict=True):
-                scores[:, *box].addcmul_(tile, blend)
-                weight[box] += blend
-            done += len(places)
+                scores[:, *box].addcmul_(tile, weights)
+                weight[box] += weights
+            done += len(chosen)
             progress(done / count, f"tile {done} of {count}")
         for number in range(max(top, first.start), min(after, first.stop)):
             yield (scores[:, number - top] / weight[number - top])[:, *inside]
@@ -128,20 +162,16 @@ def labels(
     return found
 
 
-def gaussian(patch: Shape) -> torch.Tensor:
-    """The weight of each voxel of a tile: 1 in the middle, sigma an eighth of the patch."""
-    axes = [
-        torch.exp(-0.5 * ((torch.arange(n, dtype=torch.float32) - n // 2) / (n * _SIGMA_PER_PATCH)) ** 2)
-        for n in patch
-    ]
-    return torch.einsum("i,j,k->ijk", *axes)
+def _bell(size: int, middle: float) -> torch.Tensor:
+    distance = torch.arange(size, dtype=torch.float32) - middle
+    return torch.exp(-0.5 * (distance / (size * _SIGMA_PER_PATCH)) ** 2)
 
 
-def positions(size: int, patch: int, overlap: float) -> list[int]:
-    """First voxels of tiles, evenly spread from one end of an axis to the other."""
-    room = size - patch
-    steps = ceil(room / (patch * (1 - overlap)))
-    return [round(room * step / steps) for step in range(steps + 1)] if steps else [0]
+def _zeros_like(tiles: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Sums for a layer of tiles, in the memory layout of the tiles: adding is far slower across layouts."""
+    last = tiles.is_contiguous(memory_format=torch.channels_last_3d)
+    layout = torch.channels_last_3d if last else torch.contiguous_format
+    return torch.empty((1, tiles.shape[1], *size), device=tiles.device, memory_format=layout).zero_()[0]
 
 
 def _reflected(predict: Predict, dims: list[int]) -> Predict:

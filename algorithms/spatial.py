@@ -5,7 +5,7 @@ SPL), whatever plane, order or row direction the images were stored in. Position
 millimetres; every affine maps a voxel index (first, second, third axis, 1) to them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from math import ceil
 from typing import Any, Literal, Self, TypeVar
@@ -23,6 +23,8 @@ _Scalar = TypeVar("_Scalar", bound=np.number[Any])
 
 _PATIENT_AXES = [2, 1, 0]  # x, y or z of the patient along each canonical axis, in the positive sense
 _ALIGNED_WITHIN_DEGREES = 15.0  # gantry tilt and ordinary positioning; anatomical rules bear that much
+_UPRIGHT_WITHIN_DEGREES = 0.1  # half a millimetre over 300 mm
+_AIR_HU = -1000.0
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,71 @@ def patient_grid(shape: Shape, affine_mm: Affine, spacing_mm: Spacing) -> tuple[
     return (a, b, c), affine
 
 
+def lean_degrees(affine_mm: Affine) -> float:
+    """The angle between a stack's direction and the normal of its slices: the tilt of the gantry."""
+    height, *sideways = _step(affine_mm)
+    rows_mm, columns_mm = sideways * np.linalg.norm(affine_mm[:3, 1:3], axis=0)
+    return float(np.degrees(np.arctan2(np.hypot(rows_mm, columns_mm), abs(height))))
+
+
+def is_even(volume: Volume) -> bool:
+    """Whether the slices are evenly spaced and stand upright on each other, so that voxels are boxes."""
+    return volume.slice_places is None and lean_degrees(volume.affine_mm) <= _UPRIGHT_WITHIN_DEGREES
+
+
+def evened(volume: Volume) -> Volume:
+    """The volume on an even, upright grid: what most algorithms take for granted.
+
+    The planes keep their pixels and directions; rows and columns are added until all of a leaning stack
+    is held. The distance between planes is the median of the stack's own, fitted so that the first and
+    the last slice lie on the grid. Values are interpolated linearly between the neighbouring slices,
+    along the direction of the stack, then linearly in the plane by as much as the stack leans. Where no
+    slice reaches there is air, or the least value of an image without a scale. Each plane has the SOP
+    Instance UID of the slice nearest to it.
+
+    Returns:
+        The volume itself where it is even and upright.
+    """
+    if is_even(volume):
+        return volume
+    places = _places(volume)
+    planes = round((places[-1] - places[0]) / float(np.median(np.diff(places)))) + 1
+    wanted = np.linspace(places[0], places[-1], planes)
+    height, *sideways = _step(volume.affine_mm)
+    slid = np.outer(wanted, sideways).round(6)
+    first = np.floor(slid.min(axis=0))
+    rows, columns = (np.ceil(slid.max(axis=0)) - first).astype(int) + volume.voxels.shape[1:]
+
+    voxels = np.empty((planes, rows, columns), dtype=np.float32)
+    outside = _AIR_HU if volume.unit == "HU" else float(volume.voxels.min())
+    for plane, place, offset in zip(voxels, wanted, first - slid, strict=True):
+        between = _between(volume.voxels, places, float(place))
+        ndimage.affine_transform(
+            between, np.ones(2), offset, output=plane, order=1, mode="grid-constant", cval=outside
+        )
+    affine = volume.affine_mm.copy()
+    affine[:3, 0] = _normal(affine) * height * (wanted[1] - wanted[0])
+    affine[:, 3] = volume.affine_mm @ [places[0], *(first - slid[0]), 1.0]
+    nearest = np.abs(places[:, None] - wanted).argmin(axis=0)
+    uids = tuple(volume.sop_instance_uids[slice_] for slice_ in nearest)
+    return replace(volume, voxels=voxels, affine_mm=affine, sop_instance_uids=uids, slice_places=None)
+
+
+def onto_slices(labels: npt.NDArray[_Scalar], even: Volume, volume: Volume) -> npt.NDArray[_Scalar]:
+    """Labels on the grid of `even`, which is `evened(volume)`, at the slices of `volume`.
+
+    Each slice takes the nearest plane, each pixel the nearest pixel there.
+    """
+    if even is volume:
+        return labels
+    corners = np.zeros((4, len(volume.voxels)))
+    corners[0] = _places(volume)
+    corners[3] = 1.0
+    found = np.rint(np.linalg.solve(even.affine_mm, volume.affine_mm @ corners)[:3]).astype(int)
+    _, rows, columns = volume.voxels.shape
+    return np.stack([labels[plane, r : r + rows, c : c + columns] for plane, r, c in found.T])
+
+
 @dataclass(frozen=True, eq=False)
 class CoarseImage:
     """A volume in canonical orientation at a coarser spacing, and the way back to its own grid.
@@ -213,6 +280,34 @@ class CoarseImage:
         else:
             canonical = resample(labels, self._affine, (a, b, c), self._source_affine, order=0, outside=0)
         return np.ascontiguousarray(self._orientation.revert(canonical))
+
+
+def _normal(affine_mm: Affine) -> npt.NDArray[np.float64]:
+    """Unit normal of the slices."""
+    normal = np.cross(affine_mm[:3, 1], affine_mm[:3, 2])
+    return np.asarray(normal / np.linalg.norm(normal), dtype=np.float64)
+
+
+def _step(affine_mm: Affine) -> npt.NDArray[np.float64]:
+    """The step from slice to slice: millimetres along the normal, then pixels along rows and columns."""
+    axes = np.column_stack([_normal(affine_mm), affine_mm[:3, 1:3]])
+    return np.asarray(np.linalg.solve(axes, affine_mm[:3, 0]), dtype=np.float64)
+
+
+def _places(volume: Volume) -> npt.NDArray[np.float64]:
+    return (
+        np.arange(len(volume.voxels), dtype=np.float64)
+        if volume.slice_places is None
+        else volume.slice_places
+    )
+
+
+def _between(voxels: Voxels, places: npt.NDArray[np.float64], place: float) -> Voxels:
+    """The plane at a place, between its two neighbours."""
+    above = int(np.clip(np.searchsorted(places, place), 1, len(places) - 1))
+    low, high = places[above - 1], places[above]
+    share = np.float32((place - low) / (high - low))
+    return np.asarray(voxels[above - 1] * (1 - share) + voxels[above] * share, dtype=np.float32)
 
 
 def _direction_cosines(affine_mm: Affine) -> npt.NDArray[np.float64]:

@@ -39,6 +39,15 @@ DERIVATIONS: Mapping[str, Code] = MappingProxyType(
     }
 )
 
+# What neither DICOM nor a registry has a code for; listed in the conformance statement
+SIMILARITY = Code("SIMILARITY", "99AINODE", "Cosine similarity of embeddings")
+DICE_STABILITY = Code("DICE-STABILITY", "99AINODE", "Dice coefficient under small changes of the image")
+COSINE_STABILITY = Code("COSINE-STABILITY", "99AINODE", "Cosine similarity under small changes of the image")
+SCORE_STABILITY = Code("SCORE-STABILITY", "99AINODE", "Change of score under small changes of the image")
+LANDMARK_STABILITY = Code(
+    "LANDMARK-STABILITY", "99AINODE", "Shift of landmarks under small changes of the image"
+)
+
 # Units, UCUM
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
 MILLIMETER = Code("mm", "UCUM", "mm")

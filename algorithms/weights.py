@@ -32,7 +32,7 @@ class WeightsMissing(Exception):
     """Weights that are in no folder of the store."""
 
     def __init__(self, name: str) -> None:
-        super().__init__(f"the weights {name!r} are not here; add them with: ainode weights add {name} FILE")
+        super().__init__(f"the weights {name!r} are not here")
         self.name = name
 
 
@@ -176,13 +176,15 @@ def check_shapes(found: Shapes, wanted: Shapes, name: str) -> None:
     Raises:
         WeightsFaulty: one is missing, is not known, or has another shape; it is named.
     """
-    for key in sorted(wanted.keys() | found.keys()):
-        if key not in found:
-            raise WeightsFaulty(f"{name}: tensor {key} is missing")
-        if key not in wanted:
-            raise WeightsFaulty(f"{name}: tensor {key} belongs to another network")
-        if found[key] != wanted[key]:
-            raise WeightsFaulty(f"{name}: tensor {key} has the shape {found[key]} instead of {wanted[key]}")
+    missing, foreign = sorted(wanted.keys() - found.keys()), sorted(found.keys() - wanted.keys())
+    if missing:
+        instead = f"; {foreign[0]} is there, which is unknown" if foreign else ""
+        raise WeightsFaulty(f"{name}: tensor {missing[0]} is missing{instead}")
+    if foreign:
+        raise WeightsFaulty(f"{name}: tensor {foreign[0]} belongs to another network")
+    for key, shape in wanted.items():
+        if found[key] != shape:
+            raise WeightsFaulty(f"{name}: tensor {key} has the shape {found[key]} instead of {shape}")
 
 
 def _checkpoint(path: Path) -> Checkpoint:

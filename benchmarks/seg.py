@@ -1,9 +1,12 @@
 """SEG of many segments: highdicom called plainly beside this program's encoder and gate, in one run.
 
 python -m benchmarks.seg [--segments 1 10 60 117] [--slices 300]
+python -m benchmarks.seg --noise [--segments 117]
 
 Each case is a process of its own. Memory is what the process held at most beyond what it was given: to
-highdicom a label map, to the encoder masks in their boxes, of a CT of 512 x 512 pixels.
+highdicom a label map, to the encoder masks in their boxes, of a CT of 512 x 512 pixels. With noise every
+voxel of 122 x 101 x 112 has a label at random, as a network with random weights gives them: each segment
+then spans all slices, and there are as many frames as segments times slices.
 """
 
 import argparse
@@ -30,6 +33,7 @@ from node.outbound.equipment import Provenance, encoded
 from tests.synthetic_series import ANATOMY, LUNG, provenance, series
 
 PIXELS = 512
+NOISE_SHAPE = (122, 101, 112)
 
 
 class Case(NamedTuple):
@@ -107,12 +111,22 @@ def organs(count: int, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], t
     return labels, tuple(made)
 
 
-def case(segments: int, slices: int) -> Case:
-    """Ellipsoids on a CT whose voxels nobody reads, so that they take no memory."""
-    volume, sources = series((slices, 1, 1), Rows=PIXELS, Columns=PIXELS)
-    shape = (slices, PIXELS, PIXELS)
+def noise(count: int, shape: tuple[int, ...]) -> tuple[npt.NDArray[np.uint8], tuple[Segment, ...]]:
+    """A label at random for every voxel: labels and segments."""
+    labels = np.random.default_rng(0).integers(0, count, shape, dtype=np.uint8, endpoint=True)
+    made = [
+        Segment.from_mask(labels == n, label=f"segment {n}", category=ANATOMY, type=LUNG, rgb=(n, 90, 200))
+        for n in range(1, count + 1)
+    ]
+    return labels, tuple(made)
+
+
+def case(segments: int, slices: int | None) -> Case:
+    """On a CT whose voxels nobody reads, so that they take no memory; noise where slices is None."""
+    shape = (slices, PIXELS, PIXELS) if slices else NOISE_SHAPE
+    volume, sources = series((shape[0], 1, 1), Rows=shape[1], Columns=shape[2])
     volume = replace(volume, voxels=np.broadcast_to(np.float32(0), shape))
-    labels, found = organs(segments, shape)
+    labels, found = organs(segments, shape) if slices else noise(segments, shape)
     return Case(labels, Findings(found), volume, sources, provenance(volume))
 
 
@@ -163,7 +177,7 @@ def ours(made: Case) -> Cost:
     return Cost(frames, len(item.content) / 1e6, (encoding, proof))
 
 
-def cost(way: Callable[[Case], Cost], segments: int, slices: int) -> Cost:
+def cost(way: Callable[[Case], Cost], segments: int, slices: int | None) -> Cost:
     """What a way takes in a process of its own, after a first small object that loads what it needs."""
     way(case(1, 20))
     return way(case(segments, slices))
@@ -174,13 +188,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, nargs="*", default=[1, 10, 60, 117])
     parser.add_argument("--slices", type=int, default=300)
+    parser.add_argument("--noise", action="store_true")
     arguments = parser.parse_args()
+    slices = None if arguments.noise else arguments.slices
     print("segments frames file MB | highdicom s, MB | encoded s, MB | gate s, MB | times faster, with gate")
     for segments in arguments.segments:
         costs = []
         for way in (plain_highdicom, ours):
             with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as process:
-                costs.append(process.submit(cost, way, segments, arguments.slices).result())
+                costs.append(process.submit(cost, way, segments, slices).result())
         (theirs,), (encoding, proof) = costs[0].stages, costs[1].stages
         both = encoding.seconds + proof.seconds
         print(

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The whole line, shown: a study goes to the test PACS, from there to the node, and the results come back.
 #   deploy/demo.sh [--keep] [FOLDER]
-# FOLDER holds DICOM files; without it, a synthetic chest CT is made. --keep: all stays up until Ctrl-C.
+# FOLDER holds DICOM files; without it, a synthetic chest CT and a synthetic head CT with a bleed are made.
+# --keep: all stays up until Ctrl-C.
 # Settings, with their defaults: AINODE_HTTP_PORT=8080 AINODE_DICOM_PORT=11112 ORTHANC_HTTP_PORT=8142
 # ORTHANC_DICOM_PORT=4342 AINODE_STATE=./state (in it, the folder demo
 # is made anew each time).

@@ -12,7 +12,7 @@ import pydicom.config
 import structlog
 import typer
 
-from node.commands import enrich, network, roles, science, weights, worklist
+from node.commands import enrich, locate, network, roles, science, training, weights, worklist
 from node.commands.console import err
 from node.errors import AINodeError, ConfigurationError, UnknownOption
 
@@ -29,6 +29,9 @@ app.command()(roles.work)
 app.command()(roles.serve)
 app.command()(science.run)
 app.command()(enrich.enrich)
+app.command()(locate.locate)
+app.command()(training.pretrain)
+app.command()(training.finetune)
 app.add_typer(science.algorithms, name="algorithms")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(worklist.routes, name="routes")

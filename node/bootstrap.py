@@ -24,7 +24,10 @@ from algorithms.weights import BUNDLED, Store
 from node.config import Settings
 from node.errors import ConfigurationError
 from node.jobs import schema, tasks
+from node.jobs.gallery import Gallery
 from node.jobs.index import Index
+from node.jobs.matching import Matching
+from node.jobs.notices import Notices
 from node.jobs.outbox import Outbox
 from node.jobs.reception import Reception
 from node.jobs.routebook import RouteBook
@@ -41,6 +44,8 @@ log = structlog.get_logger()
 _STOP_SECONDS = 15
 _RESTART_SECONDS = 2
 _PR_SET_PDEATHSIG = 1
+_ROUTINE_NICENESS = 10
+"""Where both compute on the same cores, an urgent workitem gets nine tenths of them."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,16 @@ class House:
     def outbox(self) -> Outbox:
         """What was found."""
         return Outbox(self.engine, self.settings.jobs)
+
+    @cached_property
+    def gallery(self) -> Gallery:
+        """What resembles what."""
+        return Gallery(self.engine, self.settings.gallery)
+
+    @cached_property
+    def matching(self) -> Matching:
+        """Which studies answer a query."""
+        return Matching(self.engine)
 
     @cached_property
     def store(self) -> Store:
@@ -139,8 +154,10 @@ def listen(settings: Settings) -> None:
         house.routes,
         wake=house.wake,
     )
+    stop = _stop_on_signals()
     with _alone(settings.state):
-        reception.run(_stop_on_signals())
+        threading.Thread(target=Notices(house.engine, settings).run, args=(stop,), daemon=True).start()
+        reception.run(stop)
 
 
 @contextlib.contextmanager
@@ -159,10 +176,21 @@ def _alone(state: Path) -> Iterator[None]:
 
 def work(settings: Settings, queues: Sequence[str], device: str) -> None:
     """The working role, until SIGTERM or SIGINT."""
+    if "stat" not in queues:
+        os.nice(_ROUTINE_NICENESS)
     house = build(settings)
     name = f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}"
     worker = Worker(
-        settings, house.catalogue, house.store, house.index, house.worklist, house.outbox, name, device
+        settings,
+        house.catalogue,
+        house.store,
+        house.index,
+        house.worklist,
+        house.outbox,
+        house.gallery,
+        name,
+        device,
+        wake=house.wake,
     )
     tasks.consume(house.broker, queues, name, worker.perform)
 
@@ -182,6 +210,8 @@ def serve(settings: Settings) -> None:
         house.index,
         house.worklist,
         house.outbox,
+        house.gallery,
+        house.matching,
         wake=house.wake,
     )
     uvicorn.run(

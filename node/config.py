@@ -8,6 +8,7 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Final, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
@@ -108,6 +109,34 @@ class Routes(Section):
     file: str = ""
 
 
+class Hub(Section):
+    """Where published weights are pulled from; an empty endpoint means the public Hugging Face hub."""
+
+    endpoint: str = ""
+    """Address of a mirror that speaks the hub's layout."""
+
+    @model_validator(mode="after")
+    def _spoken_to_by_http(self) -> Self:
+        parts = urlsplit(self.endpoint)
+        if self.endpoint and not (parts.scheme in {"http", "https"} and parts.hostname):
+            raise ValueError("endpoint is no address of a web server, such as https://hub.example.org")
+        return self
+
+
+class Notices(Section):
+    """Who is told of an urgent finding, by an HTTP POST; an empty URL means nobody."""
+
+    url: str = ""
+    timeout_seconds: float = Field(10.0, gt=0)
+
+    @model_validator(mode="after")
+    def _spoken_to_by_http(self) -> Self:
+        parts = urlsplit(self.url)
+        if self.url and not (parts.scheme in {"http", "https"} and parts.hostname):
+            raise ValueError("url is no address of a web server, such as https://alarm.example.org/ainode")
+        return self
+
+
 class Destination(Section):
     """A place results go to: DICOMweb, DICOM, or both (then C-STORE is the fallback)."""
 
@@ -148,6 +177,8 @@ class Settings(BaseSettings):
     completion: Completion = Completion()
     jobs: Jobs = Jobs()
     routes: Routes = Routes()
+    hub: Hub = Hub()
+    notices: Notices = Notices()
     destinations: tuple[Destination, ...] = ()
 
     @classmethod
@@ -183,6 +214,11 @@ class Settings(BaseSettings):
     def quarantine(self) -> Path:
         """Results that the gate stopped."""
         return self.state / "quarantine"
+
+    @cached_property
+    def gallery(self) -> Path:
+        """Indices of the embeddings in the ledger, made again when they are missing."""
+        return self.state / "gallery"
 
     @cached_property
     def weights(self) -> Path:

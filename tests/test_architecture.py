@@ -12,7 +12,7 @@ import node
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "node").rglob("*.py")) + sorted((ROOT / "algorithms").rglob("*.py"))
-MAX_MODULES = {"node": 92, "algorithms": 105}
+MAX_MODULES = {"node": 105, "algorithms": 125}
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_BROAD_EXCEPTS = 4  # a command, an attempt of the worker, a study received, a series of a collection
@@ -24,6 +24,8 @@ DOORS = {
     "dicomweb_client": {"node/outbound/delivery.py", "node/inbound/collection.py"},
     "sqlalchemy": {f"node/jobs/{name}.py" for name in ("schema", "index", "worklist", "outbox")},
     "alembic": {"node/jobs/schema.py"},
+    "huggingface_hub": {"node/published/hub.py"},
+    "httpx2": {"node/published/hub.py"},
     "nibabel": {"node/outbound/document.py", "node/commands/phantom.py"},
     "uvicorn": {"node/bootstrap.py"},
 }

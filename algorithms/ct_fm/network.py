@@ -5,9 +5,13 @@ the channels; every axis of the input must be divisible by 16. The embedding is 
 the last level (Pai et al., arXiv:2501.09001).
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from statistics import mode
 from typing import TYPE_CHECKING, Any, Final, Self
+
+from algorithms.weights import Shapes
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +20,12 @@ if TYPE_CHECKING:
 HU_RANGE: Final = (-1024.0, 2048.0)
 """Hounsfield units that become 0 and 1; what is beyond is clipped."""
 
-PREFIXES: Final = ("model.trunk.encoder.", "model.trunk.", "trunk.", "backbone.", "encoder.", "model.")
-"""What published files put before the keys, the longest first; the hub's own files have none."""
+PREFIXES: Final = ("", "encoder.", "backbone.", "model.trunk.", "trunk.", "model.")
+"""What published files put before the keys of a network; the hub's own files put nothing."""
+
+_FIRST_LEVEL: Final = re.compile(r"(?:.*\.)?(?:conv_init|layers\.0\.blocks\..*)\.weight")
+_BLOCK: Final = re.compile(r"(?:.*\.)?layers\.(\d)\.blocks\.(\d)\..*")
+_HEAD: Final = re.compile(r"(?:.*\.)?up_layers\.(\d)\.head\.(?:weight|bias)")
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,28 @@ class Architecture:
             int(config.get("dsdepth", usual.dsdepth)),
         )
 
+    @classmethod
+    def of_tensors(cls, shapes: Shapes) -> Self:
+        """From the shapes of the tensors in a published file, whatever is before their keys.
+
+        What the file does not tell is as published; whether it fits is for `check_shapes` to say.
+        """
+        usual = cls()
+        filters = [shape[0] for key, shape in shapes.items() if _FIRST_LEVEL.fullmatch(key) and shape]
+        blocks = [(int(found[1]), int(found[2]) + 1) for key in shapes if (found := _BLOCK.fullmatch(key))]
+        heads = {int(found[1]): shape for key, shape in shapes.items() if (found := _HEAD.fullmatch(key))}
+        last = heads[max(heads)] if heads else ()
+        counts = [
+            max((count for at, count in blocks if at == level), default=1)
+            for level in range(1 + max((at for at, _ in blocks), default=-1))
+        ]
+        return cls(
+            init_filters=mode(filters or [usual.init_filters]),
+            blocks_down=tuple(counts) or usual.blocks_down,
+            out_channels=last[0] if last else None,
+            dsdepth=len(heads) or usual.dsdepth,
+        )
+
     @property
     def features(self) -> int:
         """Numbers in an embedding."""
@@ -72,6 +102,22 @@ class Architecture:
             blocks_down=self.blocks_down,
             dsdepth=self.dsdepth,
         )
+
+
+def canonical(keys: Collection[str], wanted: Collection[str]) -> dict[str, str]:
+    """The keys of a network by those of a file that has it behind a prefix, or as a part of a segmenter.
+
+    What stands beside the network is left out: the decoder where the encoder alone is wanted, the
+    projection head of pre-training.
+
+    Args:
+        keys: of the tensors in the file.
+        wanted: those of the network.
+    """
+    present = set(keys)
+    prefixes = (*PREFIXES, *(f"{prefix}encoder." for prefix in PREFIXES if prefix))
+    prefix = max(prefixes, key=lambda each: sum(each + key in present for key in wanted))
+    return {key: key.removeprefix(prefix) for key in keys if key.startswith(prefix)}
 
 
 def embed(encoder: "torch.nn.Module", patches: "torch.Tensor") -> "torch.Tensor":

@@ -48,6 +48,8 @@ class Label(IntEnum):
     UPPER_AIRWAY = 26
     EFFUSION = 27
     ARM = 28
+    CEREBROSPINAL_FLUID = 29
+    BLEED = 30
 
 
 LUNGS = (Label.LEFT_LUNG, Label.RIGHT_LUNG)

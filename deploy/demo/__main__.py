@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +21,9 @@ from places import DemonstrationFailed, Places, places_from_environment, prepare
 from processes import AINODE, running, wait_for
 from pydicom.errors import InvalidDicomError
 from rich.console import Console
+
+PHANTOMS = {"chest-ct": 1, "head-ct": 1}
+"""Synthetic studies by kind, with their seeds. The head bleeds; it is sent last, and comes out on top."""
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -59,24 +64,30 @@ def demonstrate(given: Path | None, keep: bool) -> None:
         say(f"test PACS up: ORTHANC@127.0.0.1:{places.pacs_dicom}, {places.pacs}")
         wait_for(f"{places.node}/readyz", "the node", still_running)
         say(f"node up: AINODE@127.0.0.1:{places.node_dicom}, {places.node}")
-        folder = given or _phantom(places)
-        studies = studies or _study_uids(folder)
-        if given is None:
-            say(f"synthetic chest CT made: {folder}")
-        _ainode(places, "send", str(folder), f"ORTHANC@127.0.0.1:{places.pacs_dicom}")
-        say(f"sent to the test PACS: {folder}")
+        folders = [given] if given else _phantoms(places, say)
+        studies = studies or [uid for folder in folders for uid in _study_uids(folder)]
+        for folder in folders:
+            _ainode(places, "send", str(folder), f"ORTHANC@127.0.0.1:{places.pacs_dicom}")
+            say(f"sent to the test PACS: {folder}")
         items = watching.watch(places, studies, say, still_running)
         say("every result is in the test PACS")
-        for item in items:
-            for table in findings.tables(places, item):
-                console.print(table)
-        for study in dict.fromkeys(item["study_instance_uid"] for item in items):
-            console.print(watching.series_table(places, study))
+        _show(places, items)
         if given is None:
-            console.print(agreement.table(places, items, folder.parent))
+            console.print(agreement.table(places, items, folders[0].parent))
         console.print(f"Worklist: {places.node}/    Test PACS: {places.pacs}/app/explorer.html")
         if keep:
             _stay(still_running)
+
+
+def _show(places: Places, items: list[watching.Json]) -> None:
+    """The worklist, what was found, and what the PACS holds now."""
+    console.print(watching.worklist(places))
+    for item in items:
+        console.print(f"[bold]{item['algorithm']}[/bold]")
+        for table in findings.tables(places, item):
+            console.print(table)
+    for study in dict.fromkeys(item["study_instance_uid"] for item in items):
+        console.print(watching.series_table(places, study))
 
 
 def _stopwatch() -> Callable[[str], None]:
@@ -108,9 +119,16 @@ def _study_uids(folder: Path) -> list[str]:
     return list(found)
 
 
-def _phantom(places: Places) -> Path:
-    folder = places.state / "phantom"
-    _ainode(places, "phantom", "chest-ct", str(folder), "--seed", "1")
+def _phantoms(places: Places, say: Callable[[str], None]) -> list[Path]:
+    """The folders of the synthetic studies, made side by side."""
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(partial(_phantom, places, say), PHANTOMS))
+
+
+def _phantom(places: Places, say: Callable[[str], None], kind: str) -> Path:
+    folder = places.state / "phantom" / kind
+    _ainode(places, "phantom", kind, str(folder), "--seed", str(PHANTOMS[kind]))
+    say(f"synthetic {kind} made: {folder / 'dicom'}")
     return folder / "dicom"
 
 

@@ -14,17 +14,20 @@ from places import DemonstrationFailed, Places
 from pydicom import Dataset
 from rich.table import Table
 
+ALGORITHM = "chest-ct-annotation"
+
 Labels = npt.NDArray[np.uint8]
 Masks = dict[str, npt.NDArray[np.bool_]]
 
 
 def table(places: Places, items: list[dict[str, Any]], folder: Path) -> Table:
-    """Dice of every structure of the truth in `folder` against the SEG in the PACS.
+    """Dice of every structure of the synthetic chest in `folder` against the SEG in the PACS.
 
     Raises:
         DemonstrationFailed: no SEG came back, or it cannot be fetched.
     """
-    uids = [r["sop_instance_uid"] for item in items for r in item["results"] if r["kind"] == "seg"]
+    results = [r for item in items if item["algorithm"] == ALGORITHM for r in item["results"]]
+    uids = [r["sop_instance_uid"] for r in results if r["kind"] == "seg"]
     if not uids:
         raise DemonstrationFailed("no segmentation came back for the synthetic chest CT")
     truth, names, affine = _truth(folder)

@@ -8,9 +8,11 @@ from rich.table import Table
 
 Json = dict[str, Any]
 
+_NUMBERS = {"ml", "Features", "Slices", "z, mm", "Value", "Similarity"}
+
 
 def tables(places: Places, item: Json) -> list[Table]:
-    """Organs with their features, regions and landmarks of a completed workitem.
+    """Verdicts, segments, regions, landmarks and similar studies of a completed workitem.
 
     Raises:
         DemonstrationFailed: the node does not give its findings.
@@ -20,8 +22,18 @@ def tables(places: Places, item: Json) -> list[Table]:
         document = found.raise_for_status().json()
     except httpx.HTTPError as error:
         raise DemonstrationFailed(f"the findings of workitem {item['uid']} are not there: {error}") from None
-    made = [_segments(document), _regions(document), _landmarks(document)]
+    parts = (_verdicts, _segments, _regions, _landmarks, _similar)
+    made = [part(document) for part in parts]
     return [table for table in made if table.row_count]
+
+
+def _verdicts(document: Json) -> Table:
+    table = _table("Verdicts", "Question", "Answer", "Value", "Urgency")
+    for score in document["scores"]:
+        answer = score["verdict"]["meaning"] if score["verdict"] else ""
+        value = f"{score['value']:.2f}" if score["calibrated"] else ""
+        table.add_row(score["name"], answer, value, score["urgency"] or "")
+    return table
 
 
 def _segments(document: Json) -> Table:
@@ -47,10 +59,15 @@ def _landmarks(document: Json) -> Table:
     return table
 
 
+def _similar(document: Json) -> Table:
+    table = _table("Similar studies", "Study", "Similarity")
+    for other in document["similar"]:
+        table.add_row(other["StudyInstanceUID"], f"{other['similarity']:.3f}")
+    return table
+
+
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(
-            column, justify="right" if column in {"ml", "Features", "Slices", "z, mm"} else "left"
-        )
+        table.add_column(column, justify="right" if column in _NUMBERS else "left")
     return table

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -116,6 +117,20 @@ def _require_results(places: Places, held: list[Json], items: list[Json], comple
             raise DemonstrationFailed(
                 f"{item['algorithm']} is completed, and the PACS lacks its {', '.join(missing) or 'results'}"
             )
+
+
+def worklist(places: Places) -> Table:
+    """The workitems as the worklist has them: those of the most urgent study on top."""
+    studies = {study["study_instance_uid"]: study for study in _get(f"{places.node}/api/studies")}
+    table = Table(title="Worklist by urgency; seconds since the last image", title_justify="left")
+    for column in ("Urgency", "Study", "Algorithm", "State", "Seconds"):
+        table.add_column(column, justify="right" if column == "Seconds" else "left")
+    for item in _get(f"{places.node}/api/workitems", sort="urgency"):
+        study = studies[item["study_instance_uid"]]
+        took = datetime.fromisoformat(item["ended_at"]) - datetime.fromisoformat(study["last_arrival_at"])
+        cells = (item["urgency"] or "", _name(study), item["algorithm"], item["state"])
+        table.add_row(*cells, f"{took.total_seconds():.0f}")
+    return table
 
 
 def series_table(places: Places, study: str) -> Table:

@@ -12,6 +12,7 @@ from algorithms import CATALOGUE
 from node import bootstrap, config
 from node.commands import devices
 from node.commands.console import Config, bar, say, show
+from node.commands.worklist import lacks
 from node.config import Settings
 from node.errors import AINodeError
 from node.outbound import delivery
@@ -61,11 +62,19 @@ def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     yield "broker", house.reach_broker
     yield "routes", lambda: f"{len(house.routes.routes)} in {house.routes.path}"
     yield "algorithms", lambda: ", ".join(CATALOGUE)
+    yield "weights", lambda: _weights(house)
     yield "devices", lambda: "; ".join(devices.available().values())
     if not settings.destinations:
         yield "destinations", _no_destination
     for destination in settings.destinations:
         yield f"destination {destination.name}", partial(delivery.reach, destination, settings.dicom.ae_title)
+
+
+def _weights(house: bootstrap.House) -> str:
+    wanted = {row["name"]: row for route in house.routes.routes for row in lacks(house, route)}
+    if wanted:
+        raise AINodeError("; ".join(f"{name} {row['state']}, {row['mend']}" for name, row in wanted.items()))
+    return "all that the routes ask for"
 
 
 def _space(folder: Path) -> str:

@@ -2,8 +2,10 @@
 
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import nibabel
 import numpy as np
@@ -14,16 +16,40 @@ from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 from algorithms import phantoms
 from node.errors import ConfigurationError
 
-PHANTOMS: dict[str, Callable[[int], phantoms.Phantom]] = {"chest-ct": phantoms.chest_ct}
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of synthetic study and how its series is described.
+
+    Attributes:
+        draw: the phantom of a seed.
+        body_part: Body Part Examined (0018,0015; PS3.16 Annex L).
+        description: Study Description.
+        window: Window Center and Window Width, HU.
+    """
+
+    draw: Callable[[int], phantoms.Phantom]
+    body_part: str
+    description: str
+    window: tuple[int, int]
+
+
+PHANTOMS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "chest-ct": Kind(phantoms.chest_ct, "CHEST", "Synthetic chest CT", (-500, 1500)),
+        "head-ct": Kind(phantoms.head_ct, "HEAD", "Synthetic head CT, non-contrast", (40, 80)),
+    }
+)
 
 _NAMESPACE = uuid.UUID("7b1c6f0e-6d0f-4d8a-9d5c-2f6c1a3e8b47")
 _TRIPLET = "{:.6f}".format
 
 
-def write_study(phantom: phantoms.Phantom, folder: Path, kind: str, seed: int) -> int:
-    """Write the slices to `folder/dicom`, the label map to `truth.nii.gz`, its names to `truth.json`.
+def write_study(folder: Path, kind: str, seed: int) -> int:
+    """Write a phantom: slices to `folder/dicom`, label map to `truth.nii.gz`, its names to `truth.json`.
 
-    UIDs are derived from kind and seed, so that the same phantom is the same study.
+    UIDs are derived from kind and seed, so that the same phantom is the same study. A head of an odd
+    seed bleeds, one of an even seed does not.
 
     Returns:
         The number of instances.
@@ -31,11 +57,12 @@ def write_study(phantom: phantoms.Phantom, folder: Path, kind: str, seed: int) -
     Raises:
         ConfigurationError: the folder cannot be written.
     """
+    phantom = PHANTOMS[kind].draw(seed)
     try:
         (folder / "dicom").mkdir(parents=True, exist_ok=True)
         _write_truth(phantom, folder)
         for number in range(phantom.volume.voxels.shape[0]):
-            dataset = _slice(phantom, number, f"{kind}/{seed}")
+            dataset = _slice(phantom, number, PHANTOMS[kind], f"{kind}/{seed}")
             dataset.save_as(folder / "dicom" / f"{number + 1:04}.dcm", enforce_file_format=True)
     except OSError as error:
         raise ConfigurationError(
@@ -48,7 +75,7 @@ def _uid(name: str) -> UID:
     return UID(f"2.25.{uuid.uuid5(_NAMESPACE, name).int}")
 
 
-def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
+def _slice(phantom: phantoms.Phantom, number: int, kind: Kind, identity: str) -> Dataset:
     """One CT image (PS3.3 A.3) of the phantom."""
     affine = phantom.volume.affine_mm
     slice_mm, row_mm, column_mm = phantom.volume.spacing_mm
@@ -70,7 +97,7 @@ def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
     dataset.Modality = "CT"
     dataset.Manufacturer = "AI Node phantom"
     dataset.ReferringPhysicianName = ""
-    dataset.StudyDescription = "Synthetic chest CT"
+    dataset.StudyDescription = kind.description
     dataset.SeriesDescription = "Phantom, no person"
     dataset.PatientName = f"Phantom^{identity}"
     dataset.PatientID = f"PHANTOM-{identity}"
@@ -82,6 +109,8 @@ def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
     dataset.SeriesNumber = 1
     dataset.AcquisitionNumber = 1
     dataset.InstanceNumber = number + 1
+    dataset.BodyPartExamined = kind.body_part
+    dataset.ProtocolName = kind.description
     dataset.KVP = 120
     dataset.SliceThickness = _TRIPLET(slice_mm)
     dataset.ImagePositionPatient = [_TRIPLET(v) for v in (affine @ [number, 0, 0, 1])[:3]]
@@ -90,6 +119,7 @@ def _slice(phantom: phantoms.Phantom, number: int, identity: str) -> Dataset:
     ]
     dataset.PixelSpacing = [_TRIPLET(row_mm), _TRIPLET(column_mm)]
     dataset.RescaleIntercept, dataset.RescaleSlope, dataset.RescaleType = -1024, 1, "HU"
+    dataset.WindowCenter, dataset.WindowWidth = kind.window
     _set_pixels(dataset, phantom.volume.voxels[number])
     return dataset
 
@@ -101,7 +131,6 @@ def _set_pixels(dataset: Dataset, hounsfield: np.ndarray) -> None:
     dataset.Rows, dataset.Columns = stored.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
     dataset.PixelRepresentation = 0
-    dataset.WindowCenter, dataset.WindowWidth = -500, 1500
     dataset.PixelData = stored.tobytes()
 
 

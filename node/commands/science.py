@@ -13,6 +13,7 @@ from node import config
 from node.commands.console import AsJson, Config, Option, bar, dicom_files, make, options_of, say, show
 from node.commands.devices import Device, checked
 from node.commands.phantom import PHANTOMS, write_study
+from node.commands.weights import states
 from node.errors import AINodeError, ConfigurationError, UnsuitableImage
 from node.inbound import volumes
 from node.jobs.inputs import Input
@@ -74,25 +75,33 @@ def phantom(
     """Write a synthetic DICOM study with the known truth beside it."""
     if kind not in PHANTOMS:
         raise ConfigurationError(f"there is no phantom {kind!r}; there is {', '.join(PHANTOMS)}")
-    count = write_study(PHANTOMS[kind](seed), folder, kind, seed)
+    count = write_study(folder, kind, seed)
     say(f"{count} instances in {folder / 'dicom'}, truth in {folder / 'truth.nii.gz'}")
 
 
 @algorithms.callback()
-def list_algorithms(context: typer.Context, as_json: AsJson = False) -> None:
+def list_algorithms(context: typer.Context, file: Config = None, as_json: AsJson = False) -> None:
     """List the algorithms."""
     if context.invoked_subcommand is None:
+        store = Store((config.load(file).weights, BUNDLED))
         rows = [
-            {"name": e.name, "version": e.version, "input": e.input, "outputs": ", ".join(e.outputs)}
+            {
+                "name": e.name,
+                "version": e.version,
+                "input": e.input,
+                "outputs": ", ".join(e.outputs),
+                "weights": "; ".join(f"{row['name']} {row['state']}" for row in states(e.needs({}), store)),
+            }
             for e in CATALOGUE.values()
         ]
         show("Algorithms", rows, as_json)
 
 
 @algorithms.command("show")
-def show_algorithm(name: str, as_json: AsJson = False) -> None:
-    """Show one algorithm: input, outputs, weights, licence, intended use."""
+def show_algorithm(name: str, file: Config = None, as_json: AsJson = False) -> None:
+    """Show one algorithm: input, outputs, weights and their state, licence, intended use."""
     entry = entry_named(name)
+    rows = states(entry.needs({}), Store((config.load(file).weights, BUNDLED)))
     facts = {
         "name": entry.name,
         "version": entry.version,
@@ -100,7 +109,7 @@ def show_algorithm(name: str, as_json: AsJson = False) -> None:
         "input": entry.input,
         "modalities": ", ".join(sorted(entry.modalities)),
         "outputs": ", ".join(entry.outputs),
-        "weights": ", ".join(entry.needs({})) or "none needed",
+        "weights": rows if as_json else _told(rows),
         "licence": entry.licence,
         "intended use": entry.intended_use,
     }
@@ -108,6 +117,11 @@ def show_algorithm(name: str, as_json: AsJson = False) -> None:
         say(json.dumps(facts))
     else:
         show(name, [{"": key, " ": value} for key, value in facts.items()], as_json=False)
+
+
+def _told(rows: list[dict[str, str]]) -> str:
+    each = (f"{r['name']} {r['state']}" + (f"; {r['mend']}" if r["mend"] else "") for r in rows)
+    return "\n".join(each) or "none needed"
 
 
 def entry_named(name: str) -> CatalogueEntry:

@@ -10,12 +10,14 @@ import typer
 
 from node import bootstrap, config
 from node.commands.console import AsJson, Config, dicom_files, say, show
+from node.commands.weights import states
 from node.errors import ConfigurationError, Transient
 from node.inbound import volumes
 from node.jobs import routing
 from node.jobs.order import Order
 from node.jobs.reception import study_in_spool
 from node.jobs.series import study_of
+from node.jobs.urgency import Sort
 from node.jobs.workitem import IN_PROGRESS, STATES
 
 workitems = typer.Typer(help="The worklist.", no_args_is_help=True)
@@ -28,17 +30,19 @@ Uid = Annotated[str, typer.Argument(metavar="UID", help="UID of the workitem.")]
 def list_workitems(
     file: Config = None,
     state: Annotated[str | None, typer.Option(help=f"Only those that are {', '.join(STATES)}.")] = None,
+    sort: Annotated[Sort, typer.Option(help="Which come first.")] = "newest",
     limit: Annotated[int, typer.Option(min=1, help="How many at most.")] = 50,
     as_json: AsJson = False,
 ) -> None:
-    """List workitems, the newest first."""
+    """List workitems, the newest or the most urgent first."""
     if state is not None and state not in STATES:
         raise ConfigurationError(f"there is no state {state!r}; there are {', '.join(STATES)}")
-    found = bootstrap.build(config.load(file)).worklist.query(state=state, limit=limit)
+    found = bootstrap.build(config.load(file)).worklist.query(state=state, sort=sort, limit=limit)
     rows = [
         {
             "uid": item.uid,
             "algorithm": item.algorithm,
+            "urgency": item.urgency,
             "state": item.state,
             "stage": item.stage,
             "attempt": item.attempt,
@@ -85,9 +89,10 @@ def rerun_workitem(uid: Uid, file: Config = None) -> None:
 
 
 @routes.command("check")
-def check_routes(file: Config = None) -> None:
-    """Check the routes file, and list what it says."""
+def check_routes(file: Config = None, as_json: AsJson = False) -> None:
+    """Check the routes file, and list what it says and which weights it lacks."""
     house = bootstrap.build(config.load(file))
+    lacking = {route.name: lacks(house, route) for route in house.routes.routes}
     rows = [
         {
             "route": route.name,
@@ -97,18 +102,27 @@ def check_routes(file: Config = None) -> None:
             "destinations": ", ".join(route.destinations),
             "covers": ", ".join(route.covers),
             "options": ", ".join(f"{name}={value}" for name, value in route.options.items()),
-            "weights missing": ", ".join(_missing(house, route)),
+            "weights missing": _names(lacking[route.name], as_json),
             "when": "; ".join(f"{c.subject}: {c}" for c in route.when),
         }
         for route in house.routes.routes
     ]
-    show(f"Routes of {house.routes.path}", rows, as_json=False)
+    show(f"Routes of {house.routes.path}", rows, as_json)
+    if not as_json:
+        for name, weights in lacking.items():
+            for row in weights:
+                what = f"the weights {row['name']} are {row['state']}; {row['mend']}"
+                say(f"Route {name} cannot run yet: {what}")
 
 
-def _missing(house: bootstrap.House, route: routing.Route) -> list[str]:
-    """Weights that the route asks for and that are not here."""
+def _names(lacking: list[dict[str, str]], as_json: bool) -> object:
+    return lacking if as_json else ", ".join(row["name"] for row in lacking)
+
+
+def lacks(house: bootstrap.House, route: routing.Route) -> list[dict[str, str]]:
+    """The weights that a route asks for and that are missing or faulty, with the mend."""
     wanted = house.catalogue[route.algorithm].needs(Order.of(route.options)[1])
-    return [name for name in wanted if name not in house.store.names()]
+    return [row for row in states(wanted, house.store) if row["mend"]]
 
 
 @routes.command("explain")

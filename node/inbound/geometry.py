@@ -1,24 +1,22 @@
 """Where the slices of a series lie in the patient: their order and the affine of their voxels.
 
 Geometry goes through the affine alone: no plane is flipped by name and no handedness is assumed.
-What is not a regular stack is refused with the positions listed, never stacked as if it were one.
+What is no stack (`stacks`) is refused with the positions listed, never stacked as if it were one.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
 from algorithms.protocol import Affine
 from node.errors import IrregularGeometry, UnsuitableImage
+from node.inbound.stacks import Stack, Vectors, listed, stacked
 
 Orientation = Literal["axial", "coronal", "sagittal", "oblique"]
-Vectors = npt.NDArray[np.float64]
 
 UNDECODABLE: Final = (
     AttributeError,
@@ -31,19 +29,6 @@ UNDECODABLE: Final = (
 )
 """What pydicom and its decoders raise, on access, for a value that is missing, damaged or of an unknown
 kind. Their messages may quote the value, so none is passed on from a header."""
-
-POSITION_TOLERANCE_MM: Final = 0.1
-"""How far a slice may lie off its place on the regular grid, and never more than a fifth of the
-spacing. Scanners that write positions with one decimal are 0.05 mm off; where a slice is missing its
-neighbours are off by a third of the spacing or more."""
-
-SAME_PLACE_MM: Final = 0.01
-"""Slices closer than this are at the same position."""
-
-TILT_TOLERANCE_DEGREES: Final = 0.1
-"""How far the stack may lean off the slice normal: over 300 mm it drifts by half a millimetre, less
-than a pixel. A leaning stack has an exact affine with shear, but algorithms and most readers of the
-results take the three axes for perpendicular, so a tilted gantry is refused rather than misread."""
 
 IN_PLANE_TOLERANCE: Final = 1e-4
 """Direction cosines, and pixel spacings in mm, are equal within this: 0.05 mm at the far edge of a
@@ -70,14 +55,16 @@ class Outline:
 
 @dataclass(frozen=True, eq=False)
 class Geometry:
-    """Where the voxels of a regular series lie.
+    """Where the voxels of a series lie.
 
     Attributes:
         order: indices of the headers, sorted along the slice normal (row x column direction), ascending.
-        affine_mm: 4x4, (slice, row, column, 1) to patient LPS millimetres (PS3.3 C.7.6.2.1.1).
+        affine_mm: 4x4, (slice, row, column, 1) to patient LPS millimetres (PS3.3 C.7.6.2.1.1); its first
+            column is the mean step from slice to slice, which leans where the gantry was tilted.
         spacing_mm: distance between neighbours along (slice, row, column).
         orientation: the plane of the slices.
         coverage_mm: extent along the slice normal: slices times spacing.
+        slice_places: first coordinate of each slice, in steps; None where they are 0, 1, 2 and so on.
     """
 
     order: tuple[int, ...]
@@ -85,6 +72,7 @@ class Geometry:
     spacing_mm: tuple[float, float, float]
     orientation: Orientation
     coverage_mm: float
+    slice_places: Vectors | None
 
 
 def outline(headers: Sequence[Dataset]) -> Outline:
@@ -102,15 +90,20 @@ def outline(headers: Sequence[Dataset]) -> Outline:
     return Outline(_orientation(normal), spacing, float(np.ptp(along)) + spacing)
 
 
-def geometry(headers: Sequence[Dataset]) -> Geometry:
+def geometry(headers: Sequence[Dataset], *, any_stack: bool = False) -> Geometry:
     """Find order and affine of a classic single-frame series.
 
     The rows of Image Orientation (Patient) are the directions of increasing column index, then of
     increasing row index; Pixel Spacing is (between rows, between columns).
 
+    Args:
+        headers: of the instances, in any order.
+        any_stack: whether the slices may be unevenly spaced, and may lean (a tilted gantry).
+
     Raises:
         IrregularGeometry: attributes are missing, slices differ in size, spacing or orientation, or
-            positions are doubled, missing, uneven or tilted; the message lists the positions.
+            positions are doubled or missing, or uneven or tilted where they may not be; the message
+            lists the positions.
         UnsuitableImage: the instances have several frames.
     """
     _refuse_multi_frame(headers)
@@ -127,19 +120,20 @@ def geometry(headers: Sequence[Dataset]) -> Geometry:
         raise IrregularGeometry("PixelSpacing, Rows or Columns is not positive")
 
     order = np.argsort(along, kind="stable")
-    origin, step = _grid(positions[order], normal, headers)
+    stack = _stack(positions[order], normal, [headers[i] for i in order], any_stack=any_stack)
     affine = np.eye(4)
-    affine[:3, 0] = step
+    affine[:3, 0] = stack.step_mm
     affine[:3, 1] = directions[0, 3:] * spacings[0, 0]
     affine[:3, 2] = directions[0, :3] * spacings[0, 1]
-    affine[:3, 3] = origin
-    spacing = (float(np.linalg.norm(step)), float(spacings[0, 0]), float(spacings[0, 1]))
+    affine[:3, 3] = stack.origin_mm
+    spacing = (float(np.linalg.norm(stack.step_mm)), float(spacings[0, 0]), float(spacings[0, 1]))
     return Geometry(
         order=tuple(int(i) for i in order),
         affine_mm=affine,
         spacing_mm=spacing,
         orientation=_orientation(normal),
-        coverage_mm=len(headers) * spacing[0],
+        coverage_mm=len(headers) * float(stack.step_mm @ normal),
+        slice_places=None if stack.even else stack.places,
     )
 
 
@@ -172,13 +166,27 @@ def _number(header: Dataset, keyword: str) -> float:
     return number
 
 
+def _number_or_nan(header: Dataset, keyword: str) -> float:
+    try:
+        return _number(header, keyword)
+    except IrregularGeometry:
+        return np.nan
+
+
 def _thickness(header: Dataset) -> float:
     """How much a slice without neighbours stands for."""
     for keyword in ("SpacingBetweenSlices", "SliceThickness"):
-        with suppress(IrregularGeometry):
-            if (depth := _number(header, keyword)) > 0:
-                return depth
+        if (depth := _number_or_nan(header, keyword)) > 0:
+            return depth
     raise IrregularGeometry("a single slice without SpacingBetweenSlices or SliceThickness has no depth")
+
+
+def _stack(positions: Vectors, normal: Vectors, headers: Sequence[Dataset], *, any_stack: bool) -> Stack:
+    """The stack of slices sorted along the normal."""
+    if len(positions) == 1:
+        return Stack(positions[0], normal * _thickness(headers[0]), np.zeros(1), even=True)
+    thickness = np.array([_number_or_nan(header, "SliceThickness") for header in headers])
+    return stacked(positions, normal, np.where(thickness > 0, thickness, np.nan), any_stack=any_stack)
 
 
 def _normal(directions: Vectors) -> Vectors:
@@ -195,11 +203,6 @@ def _orientation(normal: Vectors) -> Orientation:
     names: tuple[Orientation, ...] = ("sagittal", "coronal", "axial")
     nearest = int(np.argmax(np.abs(normal)))
     return names[nearest] if abs(normal[nearest]) >= OBLIQUE_COSINE else "oblique"
-
-
-def _tilt(step: Vectors, normal: Vectors) -> float:
-    sideways = float(np.linalg.norm(step - (step @ normal) * normal))
-    return float(np.degrees(np.arctan2(sideways, abs(step @ normal))))
 
 
 def _refuse_multi_frame(headers: Sequence[Dataset]) -> None:
@@ -220,62 +223,5 @@ def _refuse_mixed(what: str, values: Vectors, along: Vectors, tolerance: float) 
     if differs.any():
         raise IrregularGeometry(
             f"the slices differ in {what}: {np.count_nonzero(differs)} of {len(values)} differ from the "
-            f"others, at {_listed(along[differs])}"
+            f"others, at {listed(along[differs])}"
         )
-
-
-def _listed(along: Vectors) -> str:
-    """Positions along the slice normal for people, the middle left out when there are many."""
-    texts = [f"{position:.2f}" for position in along]
-    if len(texts) > 40:
-        texts = [*texts[:20], f"({len(texts) - 40} more)", *texts[-20:]]
-    return f"{', '.join(texts)} mm"
-
-
-def _grid(positions: Vectors, normal: Vectors, headers: Sequence[Dataset]) -> tuple[Vectors, Vectors]:
-    """Fit origin and step of the regular grid to sorted positions (n, 3), in mm."""
-    if len(positions) == 1:
-        return positions[0], normal * _thickness(headers[0])
-    index = np.arange(len(positions)) - (len(positions) - 1) / 2
-    step: Vectors = index @ positions / (index @ index)
-    origin: Vectors = positions.mean(axis=0) + index[0] * step
-    fitted = origin + np.arange(len(positions))[:, None] * step
-    if faults := _faults(positions, fitted, step, normal):
-        along = positions @ normal
-        raise IrregularGeometry(
-            f"the slices form no regular volume: {'; '.join(faults)}. "
-            f"Positions along the slice normal: {_listed(along)}"
-        )
-    return origin, step
-
-
-def _faults(positions: Vectors, fitted: Vectors, step: Vectors, normal: Vectors) -> list[str]:
-    """What keeps sorted positions (n, 3) from being the regular grid fitted to them."""
-    along = positions @ normal
-    gaps = np.diff(along)
-    doubled = gaps < SAME_PLACE_MM
-    if doubled.any():
-        crowd = np.append(doubled, False) | np.insert(doubled, 0, False)
-        places = np.unique(along[crowd].round(2))
-        return [f"{np.count_nonzero(crowd)} slices share {len(places)} positions: {_listed(places)}"]
-    faults = []
-    if (tilt := _tilt(step, normal)) > TILT_TOLERANCE_DEGREES:
-        faults.append(f"the gantry was tilted by {tilt:.1f} degrees")
-    usual = float(np.median(gaps))
-    tolerance = min(POSITION_TOLERANCE_MM, usual / 5)
-    off = positions - fitted
-    if np.abs(off @ normal).max() > tolerance:
-        faults.append(_unevenness(along, usual, tolerance))
-    sideways = np.linalg.norm(off - np.outer(off @ normal, normal), axis=1)
-    if not faults and sideways.max() > tolerance:
-        faults.append(f"slices are shifted sideways by up to {sideways.max():.2f} mm")
-    return faults
-
-
-def _unevenness(along: Vectors, usual: float, tolerance: float) -> str:
-    """Missing slices where every distance is a multiple of the usual one, else the range."""
-    gaps = np.diff(along)
-    times = np.rint(gaps / usual)
-    if times.min() >= 1 and times.max() > 1 and np.abs(gaps - times * usual).max() <= tolerance:
-        return f"slices are missing ({int((times - 1).sum())}) after {_listed(along[:-1][times > 1])}"
-    return f"neighbouring slices are {gaps.min():.2f} to {gaps.max():.2f} mm apart"

@@ -88,18 +88,23 @@ def read(
     Values are those of the Modality LUT module: stored value times Rescale Slope plus Rescale
     Intercept, slice by slice (PS3.3 C.11.1). Pixels with Pixel Padding Value become air (CT) or 0.
 
+    Args:
+        paths: of the instances, in any order.
+        progress: told of the slices read.
+        any_stack: whether the slices may be unevenly spaced, and may lean (a tilted gantry).
+
     Returns:
         The volume, and the headers without pixel data in slice order.
 
     Raises:
         IncompleteInput: a file is not there.
-        IrregularGeometry: the slices form no regular volume.
+        IrregularGeometry: the slices form no regular volume, or with `any_stack` no stack at all.
         ResourceInadequate: the volume is larger than MAX_VOXELS.
         UnsuitableImage: another modality, several frames, colour, or pixels that cannot be decoded.
     """
     unsorted = headers(paths)
     _refuse_other_images(unsorted)
-    grid = geometry(unsorted)
+    grid = geometry(unsorted, any_stack=any_stack)
     ordered = [unsorted[i] for i in grid.order]
     shape = (len(ordered), int(ordered[0].Rows), int(ordered[0].Columns))
     if np.prod(shape, dtype=np.float64) > MAX_VOXELS:
@@ -118,6 +123,7 @@ def read(
         unit="HU" if all(_in_hounsfield_units(h) for h in ordered) else "arbitrary",
         modality=str(ordered[0].Modality),
         sop_instance_uids=tuple(str(h.SOPInstanceUID) for h in ordered),
+        slice_places=grid.slice_places,
     )
     return volume, ordered
 

@@ -29,6 +29,7 @@ FACTS: Final[dict[str, Kind]] = {
     "localizer": "truth",
     "derived": "truth",
     "own_result": "truth",
+    "described": "text",
 }
 
 TESTS: Final = ("equals", "one_of", "matches", "between", "exists")
@@ -162,7 +163,9 @@ class Condition(BaseModel):
     def _values(self, series: Series) -> tuple[Value, ...]:
         if self.keyword is not None:
             return attribute(series.representative, self.keyword)
-        value = getattr(series.facts, self.subject)
+        value: Value | tuple[Value, ...] | None = getattr(series.facts, self.subject)
+        if isinstance(value, tuple):
+            return value
         return () if value is None else (value,)
 
     def _fits(self, value: Value) -> bool:

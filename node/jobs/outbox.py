@@ -4,13 +4,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Engine, and_, select, update
 
 from node.config import Jobs
 from node.errors import LeaseLost
-from node.jobs.schema import deliveries, insert_once, reading, results, workitems
+from node.jobs.schema import deliveries, insert_once, notices, reading, results, workitems
+from node.jobs.urgency import HIGH, lift
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import backoff, held
 from node.outbound.equipment import ROLES, EncodedObject, Role, kind_of
@@ -77,11 +78,30 @@ class Outbox:
         self._jobs = jobs
 
     def keep(
-        self, item: Workitem, run_uid: str, produced: Sequence[Result], seconds: Mapping[str, float]
-    ) -> None:
+        self,
+        item: Workitem,
+        run_uid: str,
+        produced: Sequence[Result],
+        seconds: Mapping[str, float],
+        *,
+        urgency: str | None = None,
+        notice: Mapping[str, Any] | None = None,
+    ) -> list[Workitem]:
         """Record results that are on disk; from here on the workitem only needs delivering.
 
-        A result whose UID is known already stays as it was first recorded.
+        A result whose UID is known already stays as it was first recorded, and so does a notice of this run.
+        Where the findings are of HIGH urgency, nothing else of the study waits behind others any more.
+
+        Args:
+            item: the workitem, claimed.
+            run_uid: identity of the results.
+            produced: the results.
+            seconds: spent in each stage.
+            urgency: of the findings.
+            notice: what the webhook is to be told, see `node.jobs.notices`; None if nothing.
+
+        Returns:
+            Other workitems of the study that are to be woken.
 
         Raises:
             LeaseLost: the attempt lost its lease.
@@ -93,9 +113,16 @@ class Outbox:
             for destination in item.destinations:
                 delivery = Delivery(item.uid, destination, PENDING, 0, now, "", None)
                 insert_once(connection, deliveries, asdict(delivery))
+            if notice:
+                insert_once(connection, notices, notice)
             values = {"run_uid": run_uid, "seconds": dict(seconds), "stage": "deliver", "progress": 1.0}
+            values["urgency"] = urgency
             if connection.execute(update(workitems).where(held(item)).values(**values)).rowcount != 1:
                 raise LeaseLost(f"attempt {item.attempt} at workitem {item.uid} lost its lease")
+            superseded = select(workitems.c.superseded).where(workitems.c.uid == item.uid)
+            if urgency != HIGH or connection.scalar(superseded):
+                return []
+            return lift(connection, item.study_instance_uid)
 
     def results(self, run_uid: str | None) -> list[Result]:
         """The stored objects of a run, in the order they are to be sent: what is referred to first."""

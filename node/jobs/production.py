@@ -23,7 +23,9 @@ from algorithms.protocol import (
     Volume,
     part,
 )
+from algorithms.spatial import evened, is_even
 from algorithms.weights import Store, WeightsFaulty, WeightsMissing
+from node import published
 from node.errors import NotCovered, Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
 from node.inbound import segmentations, volumes
 from node.jobs.order import Order
@@ -128,6 +130,7 @@ def produce(
     """Read a series, run an algorithm on it, encode what it found, and prove the objects.
 
     Where a segmentation of the images is given, its segments stand for those that an algorithm would find.
+    Segments of an uneven or leaning stack get no radiomics, whatever is ordered.
 
     Raises:
         UnsuitableImage: the image is not what the algorithm is made for.
@@ -153,10 +156,9 @@ def produce(
         with watch.stage("load"):
             algorithm = _load(entry, options, means)
         findings = _found(algorithm, volume, order.stability, part(progress, 0.2, 0.8), watch)
-    if findings.embedding:
-        similar = means.nearest(findings.embedding, str(sources[0].StudyInstanceUID))
-        findings = replace(findings, similar=similar)
-    if order.radiomics and findings.segments:
+    findings = _with_similar(findings, str(sources[0].StudyInstanceUID), means)
+    # Features of shape and texture take voxels for boxes, which those of other stacks are not.
+    if order.radiomics and findings.segments and is_even(volume):
         progress(0.8, "radiomics")
         with watch.stage("radiomics"):
             findings = _with_radiomics(findings, volume, order.radiomics)
@@ -182,12 +184,12 @@ def _found(
     try:
         with watch.stage("run"):
             findings = algorithm.run(volume, part(progress, 0.0, 0.3 if and_stability else 1.0))
-        if and_stability:
-            with watch.stage("stability"):
-                findings = _with_stability(findings, algorithm, volume, part(progress, 0.3, 1.0))
     except Unsuitable as verdict:
         raise UnsuitableImage(str(verdict)) from None
-    return findings
+    if not and_stability:
+        return findings
+    with watch.stage("stability"):
+        return _with_stability(findings, algorithm, volume, part(progress, 0.3, 1.0))
 
 
 def _number(summary: dict[str, Any], given: Dataset) -> None:
@@ -223,9 +225,15 @@ def _must_cover(parts: Collection[str], volume: Volume, means: Means, progress: 
 
     with _told():
         regressor = BodyPartRegressor(means.store.get(_LOOKS_WITH), means.device)
-    shown = coverage(volume, regressor, progress)
+    shown = coverage(evened(volume), regressor, progress)
     if missing := sorted(set(parts) - shown.parts):
         raise NotCovered(f"the image does not cover {' and '.join(missing)}: {shown.sentence}")
+
+
+def _with_similar(findings: Findings, study_instance_uid: str, means: Means) -> Findings:
+    if findings.embedding is None:
+        return findings
+    return replace(findings, similar=means.nearest(findings.embedding, study_instance_uid))
 
 
 def _with_stability(findings: Findings, algorithm: Algorithm, volume: Volume, progress: Progress) -> Findings:
@@ -270,7 +278,10 @@ def _told() -> Iterator[None]:
         yield
     except ValueError as error:
         raise UnknownOption(str(error)) from None
-    except (WeightsMissing, WeightsFaulty) as error:
+    except WeightsMissing as error:
+        sentence = f"the weights {error.name!r} are not here; {published.mend(error.name)}"
+        raise ResourceInadequate(sentence) from None
+    except WeightsFaulty as error:
         raise ResourceInadequate(str(error)) from None
 
 

@@ -34,8 +34,8 @@ NOT_OUR_OWN: Final = Condition(series="own_result", equals=False)
 """Asked before every route's own conditions: a result of this program is never routed again."""
 
 SOFT_KERNEL: Final = re.compile(
-    r"STANDARD|STND|SOFT|DETAIL"  # GE
-    r"|[BHDIQ][rfvuq]?[1-4]\d[a-z]?(\\.*)?"  # Siemens, up to 49
+    r"STANDARD|STND|STD\+?|SOFT|DETAIL"  # GE
+    r"|[BHIJDQ][rfvuq]?[1-4]\d[a-z]?(\\.*)?"  # Siemens, up to 49
     r"|Y?A|Y?B|UA|UB|EB|C"  # Philips
     r"|FC0\d|FC1\d|FC4[0-4]",  # Canon
     re.IGNORECASE,

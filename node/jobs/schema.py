@@ -8,10 +8,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import (
+    ARRAY,
     JSON,
+    REAL,
     BigInteger,
     Boolean,
     Column,
@@ -22,6 +26,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -50,6 +55,7 @@ metadata = MetaData(
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
         "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
         "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
     }
 )
 
@@ -67,6 +73,27 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """Give UTC back with its zone."""
         return value.replace(tzinfo=UTC) if value else None
+
+
+class Vector(TypeDecorator[npt.NDArray[np.float32]]):
+    """A float32 vector: little-endian bytes in SQLite, real[] in PostgreSQL, which pgvector can cast."""
+
+    impl = LargeBinary().with_variant(ARRAY(REAL), "postgresql")
+    cache_ok = True
+
+    def process_bind_param(self, value: npt.NDArray[np.float32] | None, dialect: Dialect) -> object:
+        """Store the numbers."""
+        if value is None:
+            return None
+        return value.tolist() if dialect.name == "postgresql" else value.astype("<f4").tobytes()
+
+    def process_result_value(
+        self, value: bytes | list[float] | None, dialect: Dialect
+    ) -> npt.NDArray[np.float32] | None:
+        """Give the vector back, with one axis."""
+        if isinstance(value, bytes):
+            return np.frombuffer(value, dtype="<f4").astype(np.float32, copy=False)
+        return None if value is None else np.asarray(value, dtype=np.float32)
 
 
 studies = Table(
@@ -126,6 +153,7 @@ workitems = Table(
     Column("version", String(64), nullable=False),
     Column("options", JSON, nullable=False),
     Column("priority", String(16), nullable=False),
+    Column("urgency", String(8), index=True),
     Column("destinations", JSON, nullable=False),
     Column("state", String(16), nullable=False),
     Column("superseded", Boolean, nullable=False),
@@ -181,6 +209,36 @@ deliveries = Table(
     Column("not_before", UtcDateTime, nullable=False),
     Column("error", Text, nullable=False),
     Column("confirmed_at", UtcDateTime),
+)
+
+notices = Table(
+    "notices",
+    metadata,
+    Column("run_uid", UID, primary_key=True),
+    Column("body", JSON, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("not_before", UtcDateTime, nullable=False),
+    Column("error", Text, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("sent_at", UtcDateTime),
+    Index(None, "state", "not_before"),
+)
+
+embeddings = Table(
+    "embeddings",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("run_uid", UID, nullable=False, unique=True),
+    Column("study_instance_uid", UID, nullable=False, index=True),
+    Column("series_instance_uid", UID, nullable=False, index=True),
+    Column("sop_class_uid", UID, nullable=False),
+    Column("sop_instance_uid", UID, nullable=False),
+    Column("space", String(255), nullable=False),
+    Column("vector", Vector, nullable=False),
+    Column("superseded", Boolean, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "space", "number"),
 )
 
 

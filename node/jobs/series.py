@@ -24,6 +24,8 @@ Value = bool | int | float | str
 PROCESSING_EQUIPMENT: Final = ("109102", "DCM")
 SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 
+_DESCRIPTIONS: Final = ("BodyPartExamined", "SeriesDescription", "ProtocolName", "StudyDescription")
+
 _YEARS: Final = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 
 
@@ -41,6 +43,7 @@ class Facts:
         localizer: a scout; every Image Type says LOCALIZER.
         derived: computed from other images, captured from a screen, or no image at all.
         own_result: made by this program (Contributing Equipment Sequence).
+        described: what header texts say of the part of the body and the examination.
         irregularity: why the slices form no regular volume; None if they do.
     """
 
@@ -53,6 +56,7 @@ class Facts:
     localizer: bool
     derived: bool
     own_result: bool
+    described: tuple[str, ...]
     irregularity: str | None
 
 
@@ -175,6 +179,7 @@ def _facts(headers: Sequence[Dataset]) -> Facts:
         localizer=all("LOCALIZER" in attribute(h, "ImageType") for h in headers),
         derived=all(_is_derived(h) for h in headers),
         own_result=any(_is_own_result(h) for h in headers),
+        described=tuple(text for keyword in _DESCRIPTIONS if (text := _text(headers[0], keyword))),
         irregularity=irregularity,
     )
 

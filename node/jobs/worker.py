@@ -1,9 +1,10 @@
 """One workitem's way, from the claim to COMPLETED: the second half of the line."""
 
 import contextlib
+import json
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -24,15 +25,19 @@ from node.errors import (
     ResourceInadequate,
     Transient,
 )
+from node.jobs import notices
+from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.inputs import Input
 from node.jobs.outbox import CONFIRMED, PENDING, REFUSED, Delivery, Outbox, Result
 from node.jobs.production import Faulty, Means, Stopwatch, produce, provenance_of
 from node.jobs.reception import study_in_spool
 from node.jobs.schema import DatabaseUnavailable
+from node.jobs.urgency import HIGH, most_urgent
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
 from node.outbound import delivery
+from node.outbound.equipment import Provenance
 
 log = structlog.get_logger()
 
@@ -49,8 +54,10 @@ class Worker:
     index: Index
     worklist: Worklist
     outbox: Outbox
+    gallery: Gallery
     name: str
     device: str
+    wake: Callable[[Sequence[Workitem]], None]
 
     def perform(self, uid: str) -> None:
         """Claim a workitem, compute, store, deliver, complete.
@@ -93,28 +100,56 @@ class Worker:
         provenance = provenance_of(entry, item.options, source.sop_instance_uids, self.store)
         waited = (datetime.now(UTC) - item.created_at).total_seconds()
         watch = Stopwatch({"wait": round(waited, 3)})
-        stored = self.outbox.results(provenance.run_uid)
-        if not stored:
-            source.refuse_incomplete()
-            try:
-                produced = produce(
-                    entry,
-                    source.images,
-                    provenance,
-                    Means(self.store, self.device),
-                    segmentation=source.segmentation,
-                    progress=lease.progress,
-                    watch=watch,
-                )
-            except Faulty as error:
-                error.save(self.settings.quarantine / item.uid)
-                raise
-            lease.progress(0.95, "store")
-            with watch.stage("store"):
-                produced.save(self.settings.results / provenance.run_uid)
-            stored = [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
-        self.outbox.keep(item, provenance.run_uid, stored, watch.seconds)
+        stored = self.outbox.results(provenance.run_uid) or self._run(
+            item, entry, source, provenance, lease, watch
+        )
+        self._keep(item, provenance.run_uid, stored, watch)
         return replace(item, run_uid=provenance.run_uid, seconds=watch.seconds)
+
+    def _run(
+        self,
+        item: Workitem,
+        entry: CatalogueEntry,
+        source: Input,
+        provenance: Provenance,
+        lease: "Lease",
+        watch: Stopwatch,
+    ) -> list[Result]:
+        source.refuse_incomplete()
+        try:
+            produced = produce(
+                entry,
+                source.images,
+                provenance,
+                Means(self.store, self.device, self.gallery.nearest),
+                segmentation=source.segmentation,
+                progress=lease.progress,
+                watch=watch,
+            )
+        except Faulty as error:
+            error.save(self.settings.quarantine / item.uid)
+            raise
+        lease.progress(0.95, "store")
+        with watch.stage("store"):
+            produced.save(self.settings.results / provenance.run_uid)
+            if embedding := produced.findings.embedding:
+                slices = produced.volume.sop_instance_uids
+                self.gallery.add(item, provenance.run_uid, slices[len(slices) // 2], embedding)
+        return [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
+
+    def _keep(self, item: Workitem, run_uid: str, stored: Sequence[Result], watch: Stopwatch) -> None:
+        """Record the results and how urgent they are; what an urgent study waits for comes next."""
+        document = self.settings.results / run_uid / "findings.json"
+        if not document.exists():
+            raise IncompleteInput(f"the findings of run {run_uid} are gone from the results folder")
+        score = most_urgent(json.loads(document.read_bytes())["scores"])
+        urgency = score["urgency"] if score else None
+        tell = bool(self.settings.notices.url) and urgency == HIGH
+        notice = notices.fresh(item, run_uid, score) if tell and score else None
+        lifted = self.outbox.keep(item, run_uid, stored, watch.seconds, urgency=urgency, notice=notice)
+        # It is in the ledger: while the broker is away, the sweep wakes a worker.
+        with contextlib.suppress(Transient):
+            self.wake(lifted)
 
     def _input(self, item: Workitem, entry: CatalogueEntry) -> Input:
         """The instances of the workitem; of a segmentation, the images it was made on too."""

@@ -25,6 +25,7 @@ class Workitem:
         revision: of the study, when the workitem was made.
         sop_instance_uids: the source instances, and so the input of the algorithm.
         why: the sentence in which the route says why it matched.
+        urgency: HIGH, MEDIUM or LOW, as the findings say how soon a person should look; None while unknown.
         superseded: a later revision of the study has a workitem in its place.
         attempt: number of the current or last try; 0 before the first.
         run_uid: identity of the stored results; None until they are stored.
@@ -42,6 +43,7 @@ class Workitem:
     version: str
     options: Mapping[str, str]
     priority: str
+    urgency: str | None
     destinations: Sequence[str]
     state: str
     superseded: bool
@@ -61,7 +63,9 @@ class Workitem:
     ended_at: datetime | None
 
 
-def fresh_row(study_instance_uid: str, revision: int, match: Match, version: str) -> dict[str, Any]:
+def fresh_row(
+    study_instance_uid: str, revision: int, match: Match, version: str, urgency: str | None
+) -> dict[str, Any]:
     """A new workitem as a row; equal work has an equal UID."""
     row = {
         "study_instance_uid": study_instance_uid,
@@ -74,6 +78,7 @@ def fresh_row(study_instance_uid: str, revision: int, match: Match, version: str
         "version": version,
         "options": dict(match.options),
         "priority": match.priority,
+        "urgency": urgency,
         "destinations": list(match.destinations),
     }
     return row | untouched(input_uid(row), match.not_before or datetime.now(UTC))

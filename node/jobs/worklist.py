@@ -17,6 +17,7 @@ from node.errors import AttemptsExhausted, CancelRequested, LeaseLost, Reason, R
 from node.jobs.index import COMPLETE
 from node.jobs.routing import Match
 from node.jobs.schema import attempts, insert_once, reading, studies, workitems
+from node.jobs.urgency import Sort, ordered, standing
 from node.jobs.workitem import (
     CANCELED,
     COMPLETED,
@@ -92,7 +93,11 @@ class Worklist:
                     state=COMPLETE, completed_at=now, evidence=dict(evidence), explanation=list(explanation)
                 )
             )
-            rows = [fresh_row(study_instance_uid, revision, match, version) for match, version in matches]
+            known = standing(connection, study_instance_uid)
+            rows = [
+                fresh_row(study_instance_uid, revision, match, version, known.get(match.route))
+                for match, version in matches
+            ]
             current = [_create(connection, row) for row in rows]
             _supersede(connection, study_instance_uid, revision, current, now)
             query = select(workitems).where(workitems.c.uid.in_(current), workitems.c.state == SCHEDULED)
@@ -112,11 +117,12 @@ class Worklist:
         *,
         study_instance_uid: str | None = None,
         state: str | None = None,
+        sort: Sort = "newest",
         limit: int = 100,
         offset: int = 0,
     ) -> list[Workitem]:
-        """Workitems, the newest first."""
-        query = select(workitems).order_by(workitems.c.created_at.desc(), workitems.c.uid)
+        """Workitems, the newest first, or those of urgent studies first."""
+        query = ordered(select(workitems), sort)
         if study_instance_uid:
             query = query.where(workitems.c.study_instance_uid == study_instance_uid)
         if state:
@@ -273,9 +279,9 @@ class Worklist:
 
     def due(self, limit: int = 100) -> list[Workitem]:
         """Workitems that wait for a worker: neither final, leased nor put off; stat first, then oldest."""
-        urgency = case((workitems.c.priority == "stat", 0), else_=1)
+        stat_first = case((workitems.c.priority == "stat", 0), else_=1)
         query = select(workitems).where(_due(datetime.now(UTC)))
-        query = query.order_by(urgency, workitems.c.created_at).limit(limit)
+        query = query.order_by(stat_first, workitems.c.created_at).limit(limit)
         with self._queries.connect() as connection:
             return [Workitem(**row._asdict()) for row in connection.execute(query)]
 

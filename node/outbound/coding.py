@@ -12,12 +12,26 @@ from pydicom.sr.codedict import codes
 
 from algorithms.protocol import Code
 from algorithms.radiomics.codes import EXTENSIONS
+from algorithms.terminology import (
+    COSINE_STABILITY,
+    DICE_STABILITY,
+    LANDMARK_STABILITY,
+    SCORE_STABILITY,
+    SIMILARITY,
+)
 
 BODY_STRUCTURE: Final = "123037004"
 """SNOMED "Body structure": not in CID 7150, but what dcmqi, Slicer and IDC write as the category."""
 
 ANATOMICAL: Final = frozenset({"91723000", BODY_STRUCTURE})
 """Category codes of what is a part of the body, so that its type is also its site."""
+
+PRIVATE_SCHEME: Final = "99AINODE"
+"""Coding Scheme Designator of the few concepts that neither DICOM nor a registry has."""
+
+_PRIVATE: Final = frozenset(
+    {SIMILARITY, DICE_STABILITY, COSINE_STABILITY, SCORE_STABILITY, LANDMARK_STABILITY}
+)
 
 _CATEGORIES = {c.value for c in codes.cid7150.concepts.values()} | {BODY_STRUCTURE}
 
@@ -64,6 +78,8 @@ def faults(code: Code) -> list[str]:
             found.append(f"{named} is not a UCUM unit")
     elif code in EXTENSIONS:
         pass  # listed with its reason in docs/how-to/radiomics.md
+    elif code in _PRIVATE:
+        pass  # listed with its reason in docs/conformance-statement.md
     elif code.scheme in _COMPLETE:
         if code.value not in _COMPLETE[code.scheme]:
             found.append(f"{named} is not in DICOM's list of {code.scheme} codes")

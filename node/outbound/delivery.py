@@ -63,7 +63,7 @@ def deliver(files: Sequence[Path], destination: Destination, calling_ae_title: s
     What is there already is not sent again.
 
     Args:
-        files: Part 10 files; they are sent as they are.
+        files: Part 10 files; they are sent as they are. Of a run that gave none, nobody is asked.
         destination: by DICOMweb, DICOM, or both.
         calling_ae_title: who sends.
 
@@ -73,6 +73,8 @@ def deliver(files: Sequence[Path], destination: Destination, calling_ae_title: s
     """
     instances = sorted(map(Instance.read, files), key=lambda i: i.modality in {"SR", "KO"})
     problems: list[AINodeError] = []
+    if not instances:
+        return
     for link in _ways(destination, instances, calling_ae_title):
         try:
             with link as way:

@@ -8,7 +8,20 @@ import nibabel
 import numpy as np
 from pydicom import Dataset
 
-from algorithms.protocol import Code, Findings, Landmark, Measurement, Region, Score, Segment, Volume, Weights
+from algorithms.protocol import (
+    Code,
+    Embedding,
+    Findings,
+    Landmark,
+    Measurement,
+    Region,
+    SaliencyMap,
+    Score,
+    Segment,
+    Similar,
+    Volume,
+    Weights,
+)
 from node.outbound.equipment import EncodedObject, Provenance
 
 
@@ -38,6 +51,9 @@ def of(
         "landmarks": [_landmark(mark) for mark in findings.landmarks],
         "regions": [_region(region) for region in findings.regions],
         "scores": [_score(score) for score in findings.scores],
+        "embedding": _embedding(findings.embedding) if findings.embedding else None,
+        "similar": [_similar(other) for other in findings.similar],
+        "saliency": _saliency(findings.saliency) if findings.saliency else None,
         "objects": [
             {
                 "file": item.file,
@@ -54,7 +70,8 @@ def of(
 def write_nifti(findings: Findings, volume: Volume, path: Path) -> None:
     """Write the segments as one label map on the source grid, axes (column, row, slice), RAS millimetres.
 
-    Labels are the segment numbers of the SEG; where segments overlap, the smaller one is seen.
+    Labels are the segment numbers of the SEG; where segments overlap, the smaller one is seen. The format
+    has no uneven spacing: slices of an uneven stack are written one after the other, at their mean distance.
     """
     labels = np.zeros(volume.voxels.shape, dtype=np.uint16)
     numbered = enumerate(findings.segments, start=1)
@@ -78,8 +95,9 @@ def _segment(number: int, segment: Segment, volume: Volume) -> dict[str, Any]:
         "label": segment.label,
         "category": _code(segment.category),
         "type": _code(segment.type),
+        "site": _code(segment.site) if segment.site else None,
         "voxels": segment.voxel_count,
-        "volume_ml": round(segment.voxel_count * volume.voxel_volume_ml, 3),
+        "volume_ml": round(volume.volume_ml(segment), 3),
         "review": segment.review,
     }
 
@@ -120,6 +138,38 @@ def _score(score: Score) -> dict[str, Any]:
         "unit": score.unit.value,
         "calibrated": score.calibrated,
         "urgency": score.urgency,
+        "finding": _code(score.finding) if score.finding else None,
+        "verdict": _code(score.verdict) if score.verdict else None,
+    }
+
+
+def _embedding(embedding: Embedding) -> dict[str, Any]:
+    return {
+        "space": embedding.space,
+        "length": len(embedding.vector),
+        "vector": [round(float(component), 6) for component in embedding.vector],
+    }
+
+
+def _similar(other: Similar) -> dict[str, Any]:
+    return {
+        "StudyInstanceUID": other.study_instance_uid,
+        "SeriesInstanceUID": other.series_instance_uid,
+        "SOPClassUID": other.sop_class_uid,
+        "SOPInstanceUID": other.sop_instance_uid,
+        "similarity": other.similarity,
+    }
+
+
+def _saliency(saliency: SaliencyMap) -> dict[str, Any]:
+    """The greatest value, and the centre of its voxel in patient LPS mm."""
+    index = np.unravel_index(int(saliency.voxels.argmax()), saliency.voxels.shape)
+    return {
+        "name": saliency.name,
+        "code": _code(saliency.code),
+        "unit": saliency.unit.value,
+        "maximum": float(saliency.voxels[index]),
+        "position_mm": [round(float(mm), 3) for mm in (saliency.affine_mm @ [*index, 1.0])[:3]],
     }
 
 

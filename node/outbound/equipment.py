@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 from io import BytesIO
 from typing import Final, Literal, get_args
@@ -17,9 +18,11 @@ from pydicom import Dataset
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
+from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import correct_ambiguous_vr, write_data_element
 from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRLittleEndian
 
 from algorithms.protocol import Code, Weights
 from node.config import MANUFACTURER
@@ -103,6 +106,18 @@ COMPRESSION: Final = (
     "LossyImageCompressionMethod",
 )
 """What an image inherits of a lossy compression in its past (PS3.3 C.7.6.1.1.5)."""
+
+_STUDY_TYPE_2: Final = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
 
 _NAMESPACE = uuid.UUID("5fba35c3-9d0a-4e0c-8b1e-0c8d3d1f6f0a")
 
@@ -201,6 +216,40 @@ def kind_of(role: Role) -> str:
     return _KINDS.get(role, role)
 
 
+def modality_of(role: Role) -> str:
+    """Modality (0008,0060); maps and pictures are of no equipment."""
+    kind = kind_of(role)
+    return "OT" if kind in {"pm", "sc"} else kind.upper()
+
+
+def started(role: Role, sop_class_uid: str, source: Dataset, provenance: Provenance, what: str) -> Dataset:
+    """A result of one's own series, written now, with all that any IOD asks of patient, study and series.
+
+    Args:
+        role: what it is for.
+        sop_class_uid: of the result.
+        source: an image of the study.
+        provenance: who found it.
+        what: it holds, for its Series Description.
+    """
+    now = datetime.now()
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID = sop_class_uid
+    dataset.SOPInstanceUID = provenance.uid(f"{role}/instance")
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = f"{now:%Y%m%d}", f"{now:%H%M%S.%f}"
+    dataset.StudyInstanceUID = source.StudyInstanceUID
+    for keyword in _STUDY_TYPE_2:
+        setattr(dataset, keyword, "")
+    dataset.Modality = modality_of(role)
+    dataset.SeriesInstanceUID = provenance.uid(f"{role}/series")
+    dataset.SeriesNumber = SERIES_NUMBERS[role]
+    dataset.SeriesDescription = f"AI {provenance.algorithm} {what}"
+    dataset.InstanceNumber = 1
+    return dataset
+
+
 def encoded(role: Role, dataset: Dataset) -> EncodedObject:
     """A dataset with file meta information as the bytes that are stored and sent."""
     buffer = BytesIO()
@@ -274,9 +323,15 @@ def value_bytes(dataset: Dataset, keyword: str) -> bytes:
     return buffer.getvalue()[tag_and_length:].rstrip(b" \0")
 
 
+def without_side(dataset: Dataset) -> None:
+    """Say that no side is known, where no part of the body is: Laterality is of type 2C (C.7.3.1)."""
+    if not dataset.get("BodyPartExamined"):
+        dataset.Laterality = ""
+
+
 def body_part(dataset: Dataset) -> Sequence[str]:
-    """Body Part Examined, in results whose series module has it: neither C.17.1 nor C.8.8.1 does."""
-    return () if dataset.Modality in {"SR", "RTSTRUCT"} else ("BodyPartExamined",)
+    """Body Part Examined, in results whose series module has it: C.17.1, C.17.6.1 and C.8.8.1 do not."""
+    return () if dataset.Modality in {"SR", "RTSTRUCT", "KO"} else ("BodyPartExamined",)
 
 
 def _derived_uid(*parts: object) -> str:

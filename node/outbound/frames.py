@@ -63,23 +63,32 @@ def packed_bits(segments: Sequence[Segment], frames: Sequence[Place], rows: int,
     return stream
 
 
-def functional_groups(frames: Sequence[Place], sources: Sequence[Dataset]) -> bytes:
+def functional_groups(
+    frames: Sequence[Place], sources: Sequence[Dataset], measures: Sequence[Dataset] = ()
+) -> bytes:
     """The value of Per-Frame Functional Groups Sequence, Explicit VR Little Endian (PS3.3 C.7.6.16).
 
     Dimension Index Values are the segment number and the rank of the slice among those that have a frame.
+
+    Args:
+        frames: in their order.
+        sources: the headers of the slices.
+        measures: the Pixel Measures Macro of each slice, where they have not one in common.
     """
     used = sorted({place.slice for place in frames})
     rank = {index: number for number, index in enumerate(used, start=1)}
     derivations = {index: _encoded(_derivation(sources[index])) for index in used}
-    positions = {index: _encoded(_position(sources[index])) for index in used}
+    positions = {index: _encoded(plane_position(sources[index].ImagePositionPatient)) for index in used}
+    spacings = {index: _encoded(measures[index]) if measures else b"" for index in used}
     segments = {number: _encoded(_segment(number)) for number in {place.segment for place in frames}}
     content = _encoded(_frame_content())[: -struct.calcsize("<II")]
-    # Tags ascend: (0008,9124), (0020,9111), (0020,9113), (0062,000A).
+    # Tags ascend: (0008,9124), (0020,9111), (0020,9113), (0028,9110), (0062,000A).
     items = (
         derivations[place.slice]
         + content
         + struct.pack("<II", place.segment, rank[place.slice])
         + positions[place.slice]
+        + spacings[place.slice]
         + segments[place.segment]
         for place in frames
     )
@@ -100,21 +109,28 @@ def overlap(segments: Sequence[Segment], shape: tuple[int, ...]) -> bool:
     return False
 
 
-def _derivation(source: Dataset) -> Dataset:
+def derivation_image(sources: Sequence[Dataset], how: Code) -> Dataset:
+    """The Derivation Image Macro (PS3.3 C.7.6.16.2.6): from which images, and how (CID 7203)."""
     derivation, macro = Dataset(), Dataset()
-    image = sop_reference(source)
-    image.PurposeOfReferenceCodeSequence = [concept(PURPOSE)]
-    image.SpatialLocationsPreserved = "YES"
-    derivation.DerivationCodeSequence = [concept(DERIVATION)]
-    derivation.SourceImageSequence = [image]
+    derivation.DerivationCodeSequence = [concept(how)]
+    derivation.SourceImageSequence = [sop_reference(source) for source in sources]
+    for image in derivation.SourceImageSequence:
+        image.PurposeOfReferenceCodeSequence = [concept(PURPOSE)]
     macro.DerivationImageSequence = [derivation]
     return macro
 
 
-def _position(source: Dataset) -> Dataset:
+def plane_position(position_mm: Sequence[float]) -> Dataset:
+    """The Plane Position (Patient) Macro (PS3.3 C.7.6.16.2.3)."""
     plane, macro = Dataset(), Dataset()
-    plane.ImagePositionPatient = source.ImagePositionPatient
+    plane.ImagePositionPatient = position_mm
     macro.PlanePositionSequence = [plane]
+    return macro
+
+
+def _derivation(source: Dataset) -> Dataset:
+    macro = derivation_image([source], DERIVATION)
+    macro.DerivationImageSequence[0].SourceImageSequence[0].SpatialLocationsPreserved = "YES"
     return macro
 
 

@@ -22,7 +22,15 @@ from pydicom.uid import ExplicitVRLittleEndian
 from algorithms.protocol import Findings, Volume
 from node.config import MANUFACTURER
 from node.errors import Quarantined
-from node.outbound import coding, rtstruct_fidelity, seg_fidelity, sr_fidelity
+from node.outbound import (
+    coding,
+    key_objects_fidelity,
+    parametric_map_fidelity,
+    rtstruct_fidelity,
+    secondary_capture_fidelity,
+    seg_fidelity,
+    sr_fidelity,
+)
 from node.outbound.equipment import (
     COMPRESSION,
     INHERITED,
@@ -33,21 +41,24 @@ from node.outbound.equipment import (
     Provenance,
     Role,
     body_part,
+    modality_of,
     value_bytes,
 )
 from node.outbound.fidelity import Case, Check
 from node.outbound.objects import roles_of
 
-SOP_CLASSES: Final[Mapping[Role, str]] = {
+SOP_CLASSES: Final[Mapping[str, str]] = {
     "seg": "1.2.840.10008.5.1.4.1.1.66.4",
     "sr": "1.2.840.10008.5.1.4.1.1.88.34",
-    "regions": "1.2.840.10008.5.1.4.1.1.88.34",
-    "landmarks": "1.2.840.10008.5.1.4.1.1.88.34",
     "rtstruct": "1.2.840.10008.5.1.4.1.1.481.3",
+    "pm": "1.2.840.10008.5.1.4.1.1.30",
+    "sc": "1.2.840.10008.5.1.4.1.1.7.4",
+    "ko": "1.2.840.10008.5.1.4.1.1.88.59",
 }
+"""By kind of object."""
 
-VALIDATOR_SECONDS: Final = 60
-"""After this dciodvfy is taken to hang; it needs some seconds for the largest results."""
+VALIDATOR_SECONDS: Final = 180
+"""After this dciodvfy is taken to hang; the largest results take it 25 on a busy machine."""
 
 _FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
     "seg": seg_fidelity.CHECKS,
@@ -55,8 +66,20 @@ _FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
     "regions": sr_fidelity.REGIONS,
     "landmarks": sr_fidelity.LANDMARKS,
     "rtstruct": rtstruct_fidelity.CHECKS,
+    "scores": sr_fidelity.SCORES,
+    "similar": sr_fidelity.SIMILAR,
+    "saliency": parametric_map_fidelity.CHECKS,
+    "picture": secondary_capture_fidelity.CHECKS,
+    "keyobjects": key_objects_fidelity.CHECKS,
 }
-_IOD_NAMES: Final = {"seg": "Segmentation", "sr": "Comprehensive3DSR", "rtstruct": "RTStructureSet"}
+_IOD_NAMES: Final = {
+    "seg": "Segmentation",
+    "sr": "Comprehensive3DSR",
+    "rtstruct": "RTStructureSet",
+    "pm": "ParametricMap",
+    "sc": "MultiframeTrueColorSCImage",
+    "ko": "KeyObjectSelectionDocument",
+}
 _OF_THE_SOURCE: Final = frozenset({*INHERITED, *INHERITED_SEQUENCES, *COMPRESSION, "BodyPartExamined"})
 _INHERITED_PATHS = tuple(f"/{keyword}" for keyword in INHERITED_SEQUENCES)
 _ERROR = re.compile(r"Error - (?:</(?P<keyword>\w+)\()?.*")
@@ -132,10 +155,10 @@ def _missing(objects: Sequence[EncodedObject], wanted: Collection[Role]) -> list
 def _identifiers(case: Case) -> Iterator[str]:
     dataset, encoded = case.dataset, case.encoded
     expected = {
-        "SOPClassUID": SOP_CLASSES[encoded.role],
+        "SOPClassUID": SOP_CLASSES[encoded.kind],
         "SOPInstanceUID": case.provenance.uid(f"{encoded.role}/instance"),
         "SeriesInstanceUID": case.provenance.uid(f"{encoded.role}/series"),
-        "Modality": encoded.kind.upper(),
+        "Modality": modality_of(encoded.role),
     }
     for keyword, wanted in expected.items():
         if dataset.get(keyword) != wanted:
@@ -192,6 +215,7 @@ def _provenance(case: Case) -> Iterator[str]:
 def _references(case: Case) -> Iterator[str]:
     known = {str(s.SOPInstanceUID): str(s.SOPClassUID) for s in case.sources}
     known |= {uid: item.sop_class_uid for uid, item in case.siblings.items()}
+    known |= {other.sop_instance_uid: other.sop_class_uid for other in case.findings.similar}
     if case.given is not None:
         known[str(case.given.SOPInstanceUID)] = str(case.given.SOPClassUID)
     referenced = {
@@ -209,7 +233,7 @@ def _codes(case: Case) -> Iterator[str]:
     """Codes of a segmentation by other software are repeated as they are, of whatever scheme."""
     own = (item for path, item in case.items if not path.startswith(_INHERITED_PATHS))
     given = case.findings.segments if case.given is not None else ()
-    repeated = {code for segment in given for code in (segment.category, segment.type, segment.laterality)}
+    repeated = {code for s in given for code in (s.category, s.type, s.laterality, s.site)}
     for code in {coding.code_of(item) for item in own if "CodeValue" in item} - repeated:
         yield from coding.faults(code)
 

@@ -1,26 +1,35 @@
 """Findings in, DICOM objects out: which objects a run gives, and all of them encoded."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydicom import Dataset
 
 from algorithms.protocol import Findings, Volume
-from node.outbound import rtstruct as structures
-from node.outbound import seg, slices_sr, sr
-from node.outbound.equipment import EncodedObject, Provenance, Role, encoded
+from node.outbound import key_objects, parametric_map, secondary_capture, seg, sr
+from node.outbound.equipment import ROLES, EncodedObject, Provenance, Role, encoded
+from node.outbound.rtstruct import encode as encode_structures
+from node.outbound.scores_sr import encode_scores, statements
+from node.outbound.similar_sr import encode_similar
+from node.outbound.slices_sr import encode_landmarks, encode_regions
 
 
 def roles_of(findings: Findings, *, rtstruct: bool, given: Dataset | None = None) -> frozenset[Role]:
     """The objects that say all that was found.
 
-    An RT Structure Set only where it was asked for, no segmentation where the segments were given in one.
+    An RT Structure Set only where it was asked for, no segmentation where the segments were given in one,
+    and no report of similar series where none is known.
     """
     there: dict[Role, bool] = {
         "seg": given is None and bool(findings.segments),
-        "sr": bool(findings.measurements),
+        "sr": any(measurement.segment for measurement in findings.measurements),
         "regions": any(region.sop_instance_uids for region in findings.regions),
         "landmarks": bool(findings.landmarks),
         "rtstruct": rtstruct and bool(findings.segments),
+        "scores": bool(statements(findings)),
+        "similar": bool(findings.similar),
+        "saliency": findings.saliency is not None,
+        "picture": findings.saliency is not None,
+        "keyobjects": bool(findings.similar),
     }
     return frozenset(role for role, wanted in there.items() if wanted)
 
@@ -51,18 +60,21 @@ def encode_all(
         IrregularGeometry: the sources are not the slices of the volume, or lie elsewhere.
     """
     wanted = roles_of(findings, rtstruct=rtstruct, given=given)
-    segmentation = given
     made: list[EncodedObject] = []
+    segmentation = given
     if "seg" in wanted:
         segmentation = seg.encode(findings, volume, sources, provenance)
         made.append(encoded("seg", segmentation))
-    if "sr" in wanted:
-        report = sr.encode_measurements(findings, sources, segmentation, provenance)
-        made.append(encoded("sr", report))
-    if "regions" in wanted:
-        made.append(encoded("regions", slices_sr.encode_regions(findings, sources, provenance)))
-    if "landmarks" in wanted:
-        made.append(encoded("landmarks", slices_sr.encode_landmarks(findings, sources, provenance)))
-    if "rtstruct" in wanted:
-        made.append(encoded("rtstruct", structures.encode(findings, volume, sources, provenance)))
+    encoders: Mapping[Role, Callable[[], Dataset]] = {
+        "sr": lambda: sr.encode_measurements(findings, sources, segmentation, provenance),
+        "regions": lambda: encode_regions(findings, sources, provenance),
+        "landmarks": lambda: encode_landmarks(findings, sources, provenance),
+        "rtstruct": lambda: encode_structures(findings, volume, sources, provenance),
+        "scores": lambda: encode_scores(findings, sources, provenance),
+        "similar": lambda: encode_similar(findings, sources, provenance),
+        "saliency": lambda: parametric_map.encode(findings, sources, provenance),
+        "picture": lambda: secondary_capture.encode(findings, volume, sources, provenance),
+        "keyobjects": lambda: key_objects.encode(findings, sources, provenance),
+    }
+    made += [encoded(role, encoders[role]()) for role in ROLES if role in wanted and role in encoders]
     return made

@@ -6,7 +6,6 @@ each structure is written with its code.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
 from itertools import chain
 from typing import Final
 
@@ -16,16 +15,15 @@ from pydicom import Dataset
 from pydicom.charset import default_encoding
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import FileMetaDataset
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage
+from pydicom.uid import RTStructureSetStorage
 
 from algorithms.protocol import Findings, Segment, Volume
 from algorithms.terminology import ENTIRE_BODY
 from node.config import MANUFACTURER
 from node.outbound import contours
 from node.outbound.coding import ANATOMICAL, concept
-from node.outbound.equipment import RESEARCH_USE_ONLY, SERIES_NUMBERS, Provenance, sop_reference, stamp
+from node.outbound.equipment import RESEARCH_USE_ONLY, Provenance, sop_reference, stamp, started
 from node.outbound.seg import refuse_misplaced, refuse_nameless
 from node.outbound.seg_reading import affine_of
 
@@ -73,43 +71,16 @@ def interpreted_type(segment: Segment) -> str:
 
 
 def _structure_set(sources: Sequence[Dataset], provenance: Provenance) -> Dataset:
-    now = datetime.now()
-    date, time = f"{now:%Y%m%d}", f"{now:%H%M%S.%f}"
-    structures = Dataset()
-    structures.file_meta = FileMetaDataset()
-    structures.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    structures.SOPClassUID = RTStructureSetStorage
-    structures.SOPInstanceUID = provenance.uid("rtstruct/instance")
-    structures.InstanceCreationDate, structures.InstanceCreationTime = date, time
-    structures.StudyInstanceUID = sources[0].StudyInstanceUID
-    for keyword in _STUDY_TYPE_2:
-        setattr(structures, keyword, "")
-    structures.Modality = "RTSTRUCT"
-    structures.SeriesInstanceUID = provenance.uid("rtstruct/series")
-    structures.SeriesNumber = SERIES_NUMBERS["rtstruct"]
-    structures.SeriesDescription = f"AI {provenance.algorithm} structures"
+    structures = started("rtstruct", RTStructureSetStorage, sources[0], provenance, "structures")
     structures.OperatorsName = ""
-    structures.InstanceNumber = 1
     structures.StructureSetLabel = "RESEARCH"
     structures.StructureSetDescription = RESEARCH_USE_ONLY
-    structures.StructureSetDate, structures.StructureSetTime = date, time
+    structures.StructureSetDate = structures.InstanceCreationDate
+    structures.StructureSetTime = structures.InstanceCreationTime
     structures.FrameOfReferenceUID = sources[0].FrameOfReferenceUID
     structures.PositionReferenceIndicator = sources[0].get("PositionReferenceIndicator", "")
     structures.ReferencedFrameOfReferenceSequence = [_frame_of_reference(sources)]
     return structures
-
-
-_STUDY_TYPE_2: Final = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "StudyID",
-    "AccessionNumber",
-    "ReferringPhysicianName",
-)
 
 
 def _frame_of_reference(sources: Sequence[Dataset]) -> Dataset:
@@ -183,7 +154,7 @@ def _observation(number: int, segment: Segment) -> Dataset:
     observation.ObservationNumber = number
     observation.ReferencedROINumber = number
     kind = concept(segment.type)
-    if segment.laterality:
+    if segment.laterality and not segment.site:
         kind.SegmentedPropertyTypeModifierCodeSequence = [concept(segment.laterality)]
     observation.RTROIIdentificationCodeSequence = [kind]
     observation.RTROIInterpretedType = interpreted_type(segment)

@@ -72,7 +72,7 @@ def _description(
             "type": (coding.code_of(kind), segment.type),
             "laterality": (
                 [coding.code_of(side) for side in sides],
-                [segment.laterality] if segment.laterality else [],
+                [segment.laterality] if segment.laterality and not segment.site else [],
             ),
             "interpreted type": (observation.RTROIInterpretedType, _interpretation(segment)),
         }

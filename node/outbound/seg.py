@@ -7,6 +7,7 @@ for each voxel of each segment's grid and several times as long (`benchmarks/seg
 """
 
 from collections.abc import Sequence
+from copy import deepcopy
 
 import numpy as np
 from highdicom import AlgorithmIdentificationSequence
@@ -34,7 +35,7 @@ from node.outbound.equipment import (
     sop_reference,
     stamp,
 )
-from node.outbound.seg_reading import PLACE_TOLERANCE, affine_of
+from node.outbound.seg_reading import PLACE_TOLERANCE, affine_of, places_of, slice_spacing_mm, thickness_mm
 
 
 def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], provenance: Provenance) -> Dataset:
@@ -60,11 +61,35 @@ def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], prove
         _describe(number, segment, provenance) for number, segment in enumerate(findings.segments, start=1)
     ]
     segmentation.SegmentsOverlap = "YES" if frames.overlap(findings.segments, volume.voxels.shape) else "NO"
-    _refer(segmentation, sources)
-    _inherit_compression(segmentation, sources)
+    refer(segmentation, sources)
+    inherit_compression(segmentation, sources)
     stamp(segmentation, provenance, sources[0])
-    _fill(segmentation, findings.segments, sources)
+    _fill(segmentation, findings.segments, volume, sources)
     return segmentation
+
+
+def derive_dimension_uid(dataset: Dataset, uid: str) -> None:
+    """Replace the one UID that highdicom draws at random (PS3.3 C.7.6.17)."""
+    for item in (*dataset.DimensionOrganizationSequence, *dataset.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid
+
+
+def refer(dataset: Dataset, sources: Sequence[Dataset]) -> None:
+    """Name every source image and their one series (PS3.3 C.12.1.1.1, and OHIF needs it)."""
+    images = [sop_reference(source) for source in sources]
+    series = Dataset()
+    series.SeriesInstanceUID = sources[0].SeriesInstanceUID
+    series.ReferencedInstanceSequence = images
+    dataset.ReferencedSeriesSequence = [series]
+    dataset.SourceImageSequence = images
+
+
+def inherit_compression(dataset: Dataset, sources: Sequence[Dataset]) -> None:
+    """What was compressed with loss once stays so in what comes of it (PS3.3 C.7.6.1.1.5 and C.8.20.2)."""
+    lossy = next((s for s in sources if s.get("LossyImageCompression") == "01"), Dataset())
+    for keyword in COMPRESSION:
+        if keyword in lossy:
+            dataset[keyword] = lossy[keyword]
 
 
 def tracking_uid(segment: Segment, provenance: Provenance) -> str:
@@ -88,11 +113,11 @@ def refuse_misplaced(volume: Volume, sources: Sequence[Dataset]) -> None:
     _, rows, columns = volume.voxels.shape
     corners = np.array([[0, 0, 1], [rows - 1, 0, 1], [0, columns - 1, 1]]).T
     to_index = np.linalg.inv(volume.affine_mm)
-    for number, source in enumerate(sources):
+    for number, (source, place) in enumerate(zip(sources, places_of(volume), strict=True)):
         if (source.Rows, source.Columns) != (rows, columns):
             raise IrregularGeometry(f"slice {number + 1} has {source.Rows} x {source.Columns} pixels")
         index = to_index[:3, :3] @ (affine_of(source) @ corners) + to_index[:3, 3:]
-        expected = np.vstack([np.full(3, number), corners[:2]])
+        expected = np.vstack([np.full(3, place), corners[:2]])
         if np.abs(index - expected).max() > PLACE_TOLERANCE:
             raise IrregularGeometry(f"slice {number + 1} does not lie where the volume's affine puts it")
 
@@ -123,32 +148,18 @@ def _header(
     )
     # No person; type 2 (PS3.3 Table 10-12), and highdicom leaves it out.
     header.ContentCreatorName = None
-    _derive_dimension_uid(header, provenance)
+    derive_dimension_uid(header, provenance.uid("seg/dimensions"))
+    if volume.slice_places is not None:  # no single number says it
+        del header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SpacingBetweenSlices
     return header
 
 
-def _refer(segmentation: Dataset, sources: Sequence[Dataset]) -> None:
-    """Name every source image and their one series (PS3.3 C.12.1.1.1, and OHIF needs it)."""
-    images = [sop_reference(source) for source in sources]
-    series = Dataset()
-    series.SeriesInstanceUID = sources[0].SeriesInstanceUID
-    series.ReferencedInstanceSequence = images
-    segmentation.ReferencedSeriesSequence = [series]
-    segmentation.SourceImageSequence = images
-
-
-def _inherit_compression(segmentation: Dataset, sources: Sequence[Dataset]) -> None:
-    """What was compressed with loss once stays so, in its masks too (PS3.3 C.7.6.1.1.5 and C.8.20.2)."""
-    lossy = next((s for s in sources if s.get("LossyImageCompression") == "01"), Dataset())
-    for keyword in COMPRESSION:
-        if keyword in lossy:
-            segmentation[keyword] = lossy[keyword]
-
-
-def _fill(segmentation: Dataset, segments: Sequence[Segment], sources: Sequence[Dataset]) -> None:
+def _fill(
+    segmentation: Dataset, segments: Sequence[Segment], volume: Volume, sources: Sequence[Dataset]
+) -> None:
     """Put the frames in place of the single one of the header; last, or pydicom would decode them."""
     places = frames.places(segments)
-    groups = frames.functional_groups(places, sources)
+    groups = frames.functional_groups(places, sources, _pixel_measures(segmentation, volume, sources))
     tag = Tag(tag_for_keyword("PerFrameFunctionalGroupsSequence") or 0)
     segmentation[tag] = RawDataElement(tag, "SQ", len(groups), groups, 0, False, True)
     shared = segmentation.SharedFunctionalGroupsSequence[0]
@@ -158,12 +169,27 @@ def _fill(segmentation: Dataset, segments: Sequence[Segment], sources: Sequence[
 
 
 def _slice(source: Dataset, volume: Volume) -> Dataset:
-    """What is encoded of a slice; its thickness is the spacing where the source says none."""
+    """What is encoded of a slice."""
     bare = reference(source)
-    spacing = DSfloat(volume.spacing_mm[0], auto_format=True)
-    bare.SpacingBetweenSlices = spacing
-    bare.SliceThickness = source.get("SliceThickness") or spacing
+    bare.SpacingBetweenSlices = DSfloat(slice_spacing_mm(volume), auto_format=True)
+    bare.SliceThickness = DSfloat(thickness_mm(source, volume), auto_format=True)
     return bare
+
+
+def _pixel_measures(segmentation: Dataset, volume: Volume, sources: Sequence[Dataset]) -> list[Dataset]:
+    """Pixel Measures of each slice, out of the shared ones, if the slices differ in thickness; else none."""
+    thickness = [thickness_mm(source, volume) for source in sources]
+    if len(set(thickness)) == 1:
+        return []
+    shared = segmentation.SharedFunctionalGroupsSequence[0]
+    own = []
+    for mm in thickness:
+        macro = Dataset()
+        macro.PixelMeasuresSequence = deepcopy(shared.PixelMeasuresSequence)
+        macro.PixelMeasuresSequence[0].SliceThickness = DSfloat(mm, auto_format=True)
+        own.append(macro)
+    del shared.PixelMeasuresSequence
+    return own
 
 
 def _describe(number: int, segment: Segment, provenance: Provenance) -> SegmentDescription:
@@ -184,16 +210,14 @@ def _describe(number: int, segment: Segment, provenance: Provenance) -> SegmentD
         tracking_id=segment.label,
         display_color=CIELabColor.from_rgb(*segment.rgb),
     )
-    if segment.laterality:
+    sides = [concept(segment.laterality)] if segment.laterality else None
+    if segment.site:
+        description.AnatomicRegionSequence = [concept(segment.site)]
+        if sides:
+            description.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = sides
+    elif sides:
         kind = description.SegmentedPropertyTypeCodeSequence[0]
-        kind.SegmentedPropertyTypeModifierCodeSequence = [concept(segment.laterality)]
+        kind.SegmentedPropertyTypeModifierCodeSequence = sides
     if segment.review:
         description.SegmentDescription = segment.review
     return description
-
-
-def _derive_dimension_uid(segmentation: Dataset, provenance: Provenance) -> None:
-    """Replace the one UID that highdicom draws at random (PS3.3 C.7.6.17)."""
-    uid = provenance.uid("seg/dimensions")
-    for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
-        item.DimensionOrganizationUID = uid

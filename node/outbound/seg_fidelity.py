@@ -1,8 +1,7 @@
 """Does a SEG say what was found? Every voxel in patient space, every description, every plane."""
 
 import math
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -51,7 +50,7 @@ def _segments(case: Case) -> Iterator[str]:
         return
     if case.dataset.SegmentationType != "BINARY":
         yield f"SegmentationType is {case.dataset.SegmentationType}"
-    overlap = "YES" if any(_share(*pair) for pair in combinations(case.findings.segments, 2)) else "NO"
+    overlap = "YES" if _overlap(case) else "NO"
     if case.dataset.get("SegmentsOverlap") != overlap:
         yield f"SegmentsOverlap is {case.dataset.get('SegmentsOverlap')} instead of {overlap}"
     for segment, item in zip(case.findings.segments, described, strict=True):
@@ -59,22 +58,19 @@ def _segments(case: Case) -> Iterator[str]:
             yield f"segment {segment.label!r}: {fault}"
 
 
-def _share(first: Segment, second: Segment) -> bool:
-    """Does any voxel belong to both? Looked for where their boxes meet."""
-    low = np.maximum(first.origin, second.origin)
-    high = np.minimum(*(np.add(segment.origin, segment.mask.shape) for segment in (first, second)))
-    if (low >= high).any():
-        return False
-    ours, theirs = (
-        segment.mask[tuple(map(slice, low - segment.origin, high - segment.origin))]
-        for segment in (first, second)
-    )
-    return bool((ours & theirs).any())
+def _overlap(case: Case) -> bool:
+    """Do the segments have more voxels one by one than all together?"""
+    together = np.zeros(case.volume.voxels.shape, dtype=np.bool_)
+    for segment in case.findings.segments:
+        together[segment.box] |= segment.mask
+    return int(np.count_nonzero(together)) < sum(s.voxel_count for s in case.findings.segments)
 
 
 def _description(segment: Segment, item: Dataset, provenance: Provenance) -> Iterator[str]:
     kind = item.SegmentedPropertyTypeCodeSequence[0]
     modifiers = kind.get("SegmentedPropertyTypeModifierCodeSequence", ())
+    regions = item.get("AnatomicRegionSequence", ())
+    sides = [side for region in regions for side in region.get("AnatomicRegionModifierSequence", ())]
     algorithm = item.SegmentationAlgorithmIdentificationSequence[0]
     category = coding.code_of(item.SegmentedPropertyCategoryCodeSequence[0])
     yield from coding.category_faults(category)
@@ -84,9 +80,10 @@ def _description(segment: Segment, item: Dataset, provenance: Provenance) -> Ite
         "category": (category, segment.category),
         "type": (coding.code_of(kind), segment.type),
         "laterality": (
-            [coding.code_of(m) for m in modifiers],
+            [coding.code_of(m) for m in (sides if segment.site else modifiers)],
             [segment.laterality] if segment.laterality else [],
         ),
+        "site": ([coding.code_of(r) for r in regions], [segment.site] if segment.site else []),
         "tracking identifier": (item.TrackingID, segment.label),
         "tracking UID": (item.TrackingUID, tracking_uid(segment, provenance)),
         "description": (item.get("SegmentDescription"), segment.review),
@@ -112,9 +109,12 @@ def _colour(segment: Segment, item: Dataset) -> Iterator[str]:
 def _voxels(case: Case) -> Iterator[str]:
     if len(case.frames) != case.dataset.NumberOfFrames:
         yield f"there are {len(case.frames)} frame items for {case.dataset.NumberOfFrames} frames"
+    frames: dict[int, list[seg_reading.Frame]] = {}
+    for frame in case.frames:
+        frames.setdefault(frame.segment_number, []).append(frame)
     for number, segment in enumerate(case.findings.segments, start=1):
         try:
-            wrong = _wrong_voxels(case, number, segment)
+            wrong = _wrong_voxels(case, frames.get(number, ()), segment)
         except ValueError as error:
             yield f"segment {segment.label!r}: {error}"
             continue
@@ -122,17 +122,16 @@ def _voxels(case: Case) -> Iterator[str]:
             yield f"segment {segment.label!r}: {wrong} voxels are not as they were found"
 
 
-def _wrong_voxels(case: Case, number: int, segment: Segment) -> int:
+def _wrong_voxels(case: Case, frames: Sequence[seg_reading.Frame], segment: Segment) -> int:
     """How many voxels differ; only the box of the segment is held."""
     found = np.zeros(segment.mask.shape, dtype=np.bool_)
     low, size = np.array(segment.origin)[:, None], np.array(segment.mask.shape)[:, None]
     outside = 0
-    for frame in case.frames:
-        if frame.segment_number == number:
-            index = seg_reading.voxels(case.dataset, frame, case.volume) - low
-            inside = ((index >= 0) & (index < size)).all(axis=0)
-            found[tuple(index[:, inside])] = True
-            outside += int(np.count_nonzero(~inside))
+    for frame in frames:
+        index = seg_reading.voxels(case.dataset, frame, case.volume) - low
+        inside = ((index >= 0) & (index < size)).all(axis=0)
+        found[tuple(index[:, inside])] = True
+        outside += int(np.count_nonzero(~inside))
     return outside + int(np.count_nonzero(found != segment.mask))
 
 
@@ -159,16 +158,23 @@ def _planes(case: Case) -> Iterator[str]:
 
 
 def _slices(case: Case) -> Iterator[str]:
-    """Slice spacing is that of the volume; slice thickness that of the source, or else the spacing."""
-    measures = case.dataset.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-    spacing = case.volume.spacing_mm[0]
-    wanted = {
-        "SpacingBetweenSlices": spacing,
-        "SliceThickness": float(case.sources[0].get("SliceThickness") or spacing),
-    }
-    for keyword, value in wanted.items():
-        if not math.isclose(float(measures[keyword].value), value, rel_tol=1e-6):
-            yield f"{keyword} is {measures[keyword].value} instead of {value}"
+    """Slice spacing is that of the volume, and unsaid if it is uneven; slice thickness that of the source."""
+    even = case.volume.slice_places is None
+    spacing = seg_reading.slice_spacing_mm(case.volume) if even else None
+    thickness = {str(s.SOPInstanceUID): seg_reading.thickness_mm(s, case.volume) for s in case.sources}
+    for frame, measures in zip(case.frames, seg_reading.pixel_measures(case.dataset), strict=True):
+        wanted = {
+            "SpacingBetweenSlices": spacing,
+            "SliceThickness": next((thickness.get(uid) for uid in frame.sources), None),
+        }
+        for keyword, value in wanted.items():
+            written = measures.get(keyword)
+            if not (written is value or _close(written, value)):
+                yield f"{keyword} is {written} instead of {value}"
+
+
+def _close(written: float | None, value: float | None) -> bool:
+    return written is not None and value is not None and math.isclose(written, value, rel_tol=1e-6)
 
 
 def _dimensions(case: Case) -> Iterator[str]:

@@ -19,23 +19,36 @@ PLACE_TOLERANCE: Final = 0.25
 fitted to positions that scanners round, and at a quarter voxel the nearest voxel is beyond doubt."""
 
 
+_PLANE: Final = ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence")
+_NOTHING: Final[Sequence[Dataset]] = ()
+
+
 @dataclass(frozen=True, eq=False)
-class Frame:
-    """One frame of a BINARY segmentation.
+class Plane:
+    """Where a frame of a multi-frame image lies.
 
     Attributes:
         number: from 1, as DICOM counts.
-        segment_number: the segment it belongs to.
         sources: SOP Instance UIDs of the images it was derived from.
-        index: Dimension Index Values (0020,9157).
         affine_mm: 3x3, (row, column, 1) to patient LPS mm.
     """
 
     number: int
-    segment_number: int
     sources: tuple[str, ...]
-    index: tuple[int, ...]
     affine_mm: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame(Plane):
+    """One frame of a BINARY segmentation.
+
+    Attributes:
+        segment_number: the segment it belongs to.
+        index: Dimension Index Values (0020,9157).
+    """
+
+    segment_number: int
+    index: tuple[int, ...]
 
 
 def affine_of(plane: Dataset) -> npt.NDArray[np.float64]:
@@ -46,13 +59,48 @@ def affine_of(plane: Dataset) -> npt.NDArray[np.float64]:
     return np.column_stack([along_column * between_rows, along_row * between_columns, position])
 
 
+def places_of(volume: Volume) -> npt.NDArray[np.float64]:
+    """Where each slice lies along the first axis, in steps of the affine."""
+    if volume.slice_places is None:
+        return np.arange(len(volume.voxels), dtype=np.float64)
+    return volume.slice_places
+
+
+def slice_spacing_mm(volume: Volume) -> float:
+    """The step of the affine along the normal of the slices, however much the stack leans."""
+    step, along_column, along_row = volume.affine_mm[:3, :3].T
+    normal = np.cross(along_row, along_column)
+    return float(abs(step @ normal) / np.linalg.norm(normal))
+
+
+def thickness_mm(source: Dataset, volume: Volume) -> float:
+    """Slice Thickness, or the spacing where the source says none."""
+    return float(source.get("SliceThickness") or slice_spacing_mm(volume))
+
+
 def frames(segmentation: Dataset) -> list[Frame]:
     """The frames in the order of their pixels, from shared and per-frame functional groups."""
-    shared = segmentation.SharedFunctionalGroupsSequence[0]
-    read: dict[bytes, Sequence[Dataset]] = {}
+    groups = _Groups(segmentation.SharedFunctionalGroupsSequence[0])
     return [
-        _frame(number, shared, group, read)
+        _frame(number, groups, group)
         for number, group in enumerate(segmentation.PerFrameFunctionalGroupsSequence, start=1)
+    ]
+
+
+def planes(image: Dataset) -> list[Plane]:
+    """Where the frames of any multi-frame image lie, in the order of their pixels."""
+    groups = _Groups(image.SharedFunctionalGroupsSequence[0])
+    return [
+        Plane(number, groups.sources(group), groups.affine_mm(group))
+        for number, group in enumerate(image.PerFrameFunctionalGroupsSequence, start=1)
+    ]
+
+
+def pixel_measures(image: Dataset) -> list[Dataset]:
+    """The Pixel Measures Macro of each frame of any multi-frame image."""
+    groups = _Groups(image.SharedFunctionalGroupsSequence[0])
+    return [
+        groups.macro(group, "PixelMeasuresSequence")[0] for group in image.PerFrameFunctionalGroupsSequence
     ]
 
 
@@ -72,34 +120,57 @@ def voxels(segmentation: Dataset, frame: Frame, volume: Volume) -> npt.NDArray[n
     return index
 
 
-def _frame(number: int, shared: Dataset, group: Dataset, read: dict[bytes, Sequence[Dataset]]) -> Frame:
-    """What all frames have in common stands in the shared groups only (PS3.3 C.7.6.16)."""
-    plane = Dataset()
-    for sequence in ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence"):
-        plane.update(_macro(shared, group, sequence, read)[0])
-    sources = tuple(
-        str(source.ReferencedSOPInstanceUID)
-        for derivation in _macro(shared, group, "DerivationImageSequence", read)
-        for source in derivation.get("SourceImageSequence", ())
-    )
-    segment = _macro(shared, group, "SegmentIdentificationSequence", read)[0].ReferencedSegmentNumber
-    index = tuple(map(int, _macro(shared, group, "FrameContentSequence", read)[0].DimensionIndexValues))
-    return Frame(number, int(segment), sources, index, affine_of(plane))
+class _Groups:
+    """Functional groups of the frames of an image; what thousands of frames repeat is decoded once.
+
+    What all frames have in common stands in the shared groups only (PS3.3 C.7.6.16).
+    """
+
+    def __init__(self, shared: Dataset) -> None:
+        self._shared = shared
+        self._macros: dict[tuple[str, bytes], Sequence[Dataset]] = {}
+        self._affines: dict[tuple[int, ...], npt.NDArray[np.float64]] = {}
+        self._sources: dict[int, tuple[str, ...]] = {}
+
+    def macro(self, group: Dataset, keyword: str) -> Sequence[Dataset]:
+        """The items of a functional group of a frame; the same bytes give the same object."""
+        element = group.get_item(keyword)
+        if element is None:
+            return self._shared.get(keyword) or _NOTHING
+        if not isinstance(element, RawDataElement):
+            return group[keyword].value or _NOTHING
+        key = (keyword, element.value or b"")
+        if key not in self._macros:
+            self._macros[key] = group[keyword].value or _NOTHING
+        return self._macros[key]
+
+    def affine_mm(self, group: Dataset) -> npt.NDArray[np.float64]:
+        """Of the frame: 3x3, (row, column, 1) to patient LPS mm."""
+        macros = [self.macro(group, keyword) for keyword in _PLANE]
+        key = tuple(map(id, macros))
+        if key not in self._affines:
+            plane = Dataset()
+            for macro in macros:
+                plane.update(macro[0])
+            self._affines[key] = affine_of(plane)
+        return self._affines[key]
+
+    def sources(self, group: Dataset) -> tuple[str, ...]:
+        """SOP Instance UIDs of the images that the frame was derived from."""
+        macro = self.macro(group, "DerivationImageSequence")
+        if id(macro) not in self._sources:
+            self._sources[id(macro)] = tuple(
+                str(source.ReferencedSOPInstanceUID)
+                for derivation in macro
+                for source in derivation.get("SourceImageSequence", ())
+            )
+        return self._sources[id(macro)]
 
 
-def _macro(
-    shared: Dataset, group: Dataset, keyword: str, read: dict[bytes, Sequence[Dataset]]
-) -> Sequence[Dataset]:
-    """A functional group; among thousands of frames the same bytes are decoded once."""
-    element = group.get_item(keyword)
-    if element is None:
-        return shared.get(keyword) or ()
-    if not isinstance(element, RawDataElement):
-        return group[keyword].value or ()
-    key = element.value or b""
-    if key not in read:
-        read[key] = group[keyword].value or ()
-    return read[key]
+def _frame(number: int, groups: _Groups, group: Dataset) -> Frame:
+    segment = groups.macro(group, "SegmentIdentificationSequence")[0].ReferencedSegmentNumber
+    index = tuple(map(int, groups.macro(group, "FrameContentSequence")[0].DimensionIndexValues))
+    return Frame(number, groups.sources(group), groups.affine_mm(group), int(segment), index)
 
 
 def _voxel_steps(frame: Frame, size: tuple[int, int], volume: Volume) -> npt.NDArray[np.intp]:
@@ -107,6 +178,9 @@ def _voxel_steps(frame: Frame, size: tuple[int, int], volume: Volume) -> npt.NDA
     to_index = np.linalg.inv(volume.affine_mm)
     exact = to_index[:3, :3] @ frame.affine_mm
     exact[:, 2] += to_index[:3, 3]
+    if volume.slice_places is not None:
+        nearest = int(np.abs(volume.slice_places - exact[0, 2]).argmin())
+        exact[0, 2] += nearest - volume.slice_places[nearest]
     steps = np.rint(exact).astype(np.intp)
     corners = np.array([[r, c, 1] for r in (0, size[0] - 1) for c in (0, size[1] - 1)]).T
     off = float(np.abs(exact @ corners - steps @ corners).max())

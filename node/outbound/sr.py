@@ -31,7 +31,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from algorithms.protocol import Code, Findings, Measurement, Segment
 from node.config import MANUFACTURER
-from node.outbound.coding import ANATOMICAL, concept
+from node.outbound.coding import ANATOMICAL, PRIVATE_SCHEME, concept
 from node.outbound.equipment import (
     RESEARCH_USE_ONLY,
     SERIES_NUMBERS,
@@ -50,7 +50,10 @@ COMMENT: Final = Code("121106", "DCM", "Comment")
 PRIVATE_SCHEMES: Final = "99"
 """How the designators of coding schemes begin that are in no registry (PS3.3 8.2)."""
 
-_SCHEME_NAMES: Final[Mapping[str, str]] = {"99PYRADIOMICS": "Features as pyradiomics codes them"}
+_SCHEME_NAMES: Final[Mapping[str, str]] = {
+    "99PYRADIOMICS": "Features as pyradiomics codes them",
+    PRIVATE_SCHEME: "Concepts of AI Node that no context group has",
+}
 
 Group = VolumetricROIMeasurementsAndQualitativeEvaluations | MeasurementsAndQualitativeEvaluations
 
@@ -88,7 +91,7 @@ def encode_measurements(
     """Encode the measurements of the findings.
 
     Args:
-        findings: with at least one measurement, each of a segment.
+        findings: with at least one measurement of a segment; those of none are for `scores_sr`.
         sources: the headers of the image.
         seg: the segmentation that holds the segments, made here or given; its Segment Sequence has an item
             for each of them, in the order of the findings.
@@ -97,16 +100,18 @@ def encode_measurements(
     Raises:
         ValueError: there is no measurement, or one belongs to no segment of the findings.
     """
-    strangers = {str(m.segment) for m in findings.measurements} - {s.label for s in findings.segments}
-    if strangers or not findings.measurements or seg is None:
+    measurements = [m for m in findings.measurements if m.segment is not None]
+    strangers = {str(m.segment) for m in measurements} - {s.label for s in findings.segments}
+    if strangers or not measurements or seg is None:
         raise ValueError(f"measurements of no segment: {', '.join(sorted(strangers)) or 'none at all'}")
     groups = [
         _group(name, segment, measured, seg, sources[0], provenance)
         for name, segment in zip(tracked(findings, seg, provenance), findings.segments, strict=True)
-        if (measured := [m for m in findings.measurements if m.segment == segment.label])
+        if (measured := [m for m in measurements if m.segment == segment.label])
     ]
     report = document("sr", groups, [*sources, seg], provenance, description="measurements")
-    _identify_private_schemes(report, findings)
+    used = [code for s in findings.segments for code in (s.category, s.type, s.laterality, s.site) if code]
+    identify_private_schemes(report, [*used, *(measurement.code for measurement in measurements)])
     return report
 
 
@@ -128,7 +133,7 @@ def document(
         description: what it holds, for its Series Description.
     """
     content = MeasurementReport(
-        observation_context=_observer(provenance),
+        observation_context=observer(provenance),
         procedure_reported=concept(procedure_reported(evidence[0])),
         imaging_measurements=groups[:1],
         title=concept(TITLE),
@@ -159,17 +164,26 @@ def procedure_reported(source: Dataset) -> Code:
     return _PROCEDURES.get(str(source.get("Modality")), _ANY_PROCEDURE)
 
 
-def _list_evidence(report: Dataset, evidence: Sequence[Dataset]) -> None:
-    """All that the report rests on, by study and series (PS3.3 C.17.2, Table C.17-3)."""
+def by_study(instances: Sequence[Dataset]) -> dict[str, dict[str, list[Dataset]]]:
+    """References to instances by Study and Series Instance UID, in the order they come in."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
-    for item in evidence:
+    for item in instances:
         of_study = studies.setdefault(str(item.StudyInstanceUID), {})
         of_study.setdefault(str(item.SeriesInstanceUID), []).append(sop_reference(item))
-    report.CurrentRequestedProcedureEvidenceSequence = [_study(*listed) for listed in studies.items()]
+    return studies
+
+
+def _list_evidence(report: Dataset, evidence: Sequence[Dataset]) -> None:
+    """All that the report rests on: this study's as current evidence, others' as pertinent (C.17.2.3)."""
+    studies = by_study(evidence)
+    own = str(evidence[0].StudyInstanceUID)
+    report.CurrentRequestedProcedureEvidenceSequence = [study_references(own, studies.pop(own))]
     report.pop("PertinentOtherEvidenceSequence", None)
+    if studies:
+        report.PertinentOtherEvidenceSequence = [study_references(*listed) for listed in studies.items()]
 
 
-def _study(uid: str, instances: Mapping[str, list[Dataset]]) -> Dataset:
+def study_references(uid: str, instances: Mapping[str, list[Dataset]]) -> Dataset:
     """Hierarchical SOP Instance Reference (PS3.3 C.17.2.1) to instances by Series Instance UID."""
     study = Dataset()
     study.StudyInstanceUID = uid
@@ -182,10 +196,8 @@ def _study(uid: str, instances: Mapping[str, list[Dataset]]) -> Dataset:
     return study
 
 
-def _identify_private_schemes(report: Dataset, findings: Findings) -> None:
+def identify_private_schemes(report: Dataset, used: Sequence[Code]) -> None:
     """Coding Scheme Identification Sequence (PS3.3 C.12.1.1): what no registry explains is named."""
-    used = [code for s in findings.segments for code in (s.category, s.type, s.laterality) if code]
-    used += [measurement.code for measurement in findings.measurements]
     items = []
     for designator in sorted({code.scheme for code in used if code.scheme.startswith(PRIVATE_SCHEMES)}):
         item = Dataset()
@@ -197,7 +209,22 @@ def _identify_private_schemes(report: Dataset, findings: Findings) -> None:
         report.CodingSchemeIdentificationSequence = items
 
 
-def _observer(provenance: Provenance) -> ObservationContext:
+def algorithm_identification(provenance: Provenance) -> AlgorithmIdentification:
+    """TID 4019, with all parameters, the intended use among them."""
+    return AlgorithmIdentification(
+        name=provenance.algorithm,
+        version=provenance.version,
+        parameters=[f"{name}={value}" for name, value in provenance.parameters.items()],
+        family=codes.DCM.ArtificialIntelligence,
+    )
+
+
+def comment(text: str) -> TextContentItem:
+    """A qualitative evaluation in words (TID 1411 row 17, TID 1501)."""
+    return TextContentItem(concept(COMMENT), text, RelationshipTypeValues.CONTAINS)
+
+
+def observer(provenance: Provenance) -> ObservationContext:
     """TID 1004: the values are those of the Contributing Equipment item (IHE AIR 6.5.3.1)."""
     device = DeviceObserverIdentifyingAttributes(
         uid=provenance.device_uid,
@@ -221,10 +248,6 @@ def _group(
     source: Dataset,
     provenance: Provenance,
 ) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
-    site = FindingSite(
-        anatomic_location=concept(segment.type),
-        laterality=concept(segment.laterality) if segment.laterality else None,
-    )
     group = VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=name.uid, identifier=name.identifier),
         referenced_segment=ReferencedSegment(
@@ -235,13 +258,8 @@ def _group(
         ),
         finding_category=concept(segment.category),
         finding_type=concept(segment.type),
-        finding_sites=[site] if segment.category.value in ANATOMICAL else None,
-        algorithm_id=AlgorithmIdentification(
-            name=provenance.algorithm,
-            version=provenance.version,
-            parameters=[f"{name}={value}" for name, value in provenance.parameters.items()],
-            family=codes.DCM.ArtificialIntelligence,
-        ),
+        finding_sites=_sites(segment),
+        algorithm_id=algorithm_identification(provenance),
         measurements=[
             NumericMeasurement(
                 name=concept(measurement.code),
@@ -253,7 +271,14 @@ def _group(
         ],
     )
     if segment.review:
-        group[0].ContentSequence.append(
-            TextContentItem(concept(COMMENT), segment.review, RelationshipTypeValues.CONTAINS)
-        )
+        group[0].ContentSequence.append(comment(segment.review))
     return group
+
+
+def _sites(segment: Segment) -> list[FindingSite] | None:
+    """Where a part of the body is, it is itself; all else is where its site is, if that is known."""
+    location = segment.type if segment.category.value in ANATOMICAL else segment.site
+    if location is None:
+        return None
+    side = concept(segment.laterality) if segment.laterality else None
+    return [FindingSite(anatomic_location=concept(location), laterality=side)]

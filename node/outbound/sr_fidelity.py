@@ -7,12 +7,14 @@ from typing import Final
 import numpy as np
 from pydicom import Dataset
 
-from algorithms.protocol import Code, Measurement, Segment
+from algorithms.protocol import Code, Findings, Measurement, Segment
+from algorithms.terminology import NO_UNITS, SIMILARITY
 from node.config import MANUFACTURER
-from node.outbound import coding, slices_sr, sr_reading
+from node.outbound import coding, scores_sr, similar_sr, slices_sr, sr_reading
 from node.outbound.equipment import Role
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
+from node.outbound.seg_reading import places_of
 from node.outbound.sr import PRIVATE_SCHEMES, TITLE, Tracked, procedure_reported, tracked
 from node.outbound.sr_reading import Instance
 
@@ -35,15 +37,25 @@ def _report(case: Case) -> Iterator[str]:
 
 
 def _evidence(case: Case) -> Iterator[str]:
-    """The images and, where segments were measured, their segmentation; nothing else."""
+    """The images; where segments were measured, their segmentation; what was compared; nothing else."""
     expected = {_instance(source) for source in case.sources}
     if case.encoded.role == "sr":
         expected |= _segmentations(case)
+    if case.encoded.role == "similar":
+        expected |= set(similar_instances(case.findings))
     listed = set(sr_reading.evidence(case.dataset))
     for item in sorted(listed - expected):
         yield f"the evidence names {item.uid} in series {item.series} of study {item.study}"
     if missing := expected - listed:
         yield f"{len(missing)} instances are not listed as evidence"
+
+
+def similar_instances(findings: Findings) -> list[Instance]:
+    """The instances in the middle of the similar series, in their order."""
+    return [
+        Instance(o.study_instance_uid, o.series_instance_uid, o.sop_class_uid, o.sop_instance_uid)
+        for o in findings.similar
+    ]
 
 
 def _segmentations(case: Case) -> set[Instance]:
@@ -96,7 +108,8 @@ def _private_schemes(case: Case) -> Iterator[str]:
 
 def _sites(segment: Segment) -> tuple[sr_reading.Site, ...]:
     anatomical = segment.category.value in coding.ANATOMICAL
-    return (sr_reading.Site(segment.type, segment.laterality),) if anatomical else ()
+    location = segment.type if anatomical else segment.site
+    return (sr_reading.Site(location, segment.laterality),) if location else ()
 
 
 def _group_faults(
@@ -134,10 +147,11 @@ def _group_faults(
 
 
 def _landmarks(case: Case) -> Iterator[str]:
-    to_index = np.linalg.inv(case.volume.affine_mm)
+    to_index, places = np.linalg.inv(case.volume.affine_mm), places_of(case.volume)
     for mark in case.findings.landmarks:
-        nearest = round(float((to_index @ [*mark.position_mm, 1.0])[0]))
-        if case.volume.sop_instance_uids[nearest : nearest + 1] != (mark.sop_instance_uid,):
+        off = np.abs(places - float((to_index @ [*mark.position_mm, 1.0])[0]))
+        beyond = off.min() > _HALF_A_STEP
+        if beyond or case.volume.sop_instance_uids[int(off.argmin())] != mark.sop_instance_uid:
             yield f"landmark {mark.name!r} does not lie on the slice that it names"
     shown: Shown = {
         uid: (tuple(sr_reading.Site(mark.code, None, mark.modifier) for mark in marks), ())
@@ -174,6 +188,73 @@ def _slices(case: Case, role: Role, shown: Shown) -> Iterator[str]:
             yield f"slice {uid}: {fault}"
 
 
+def _scores(case: Case) -> Iterator[str]:
+    images = tuple(str(source.SOPInstanceUID) for source in case.sources)
+    stated = scores_sr.statements(case.findings)
+    if len(case.groups) != len(stated):
+        yield f"there are {len(case.groups)} groups for {len(stated)} scores"
+        return
+    for number, (group, statement) in enumerate(zip(case.groups, stated, strict=True), start=1):
+        compared = {
+            "tracking identifier": (group.tracking_identifier, statement.identifier),
+            "tracking UID": (group.tracking_uid, scores_sr.tracking_uid(number, case.provenance)),
+            "list of evaluations": (group.evaluations, statement.evaluations),
+            "list of images": (group.images, images),
+            "comment": (group.comment, statement.comment),
+            "list of numbers": (_numbers(group), list(statement.numbers)),
+            **_identification(group, case),
+        }
+        for fault in differences(compared):
+            yield f"score {statement.identifier!r}: {fault}"
+
+
+def _numbers(group: sr_reading.Group) -> list[tuple[Code, float, Code]]:
+    return [(item.code, item.value, item.unit) for item in group.numbers]
+
+
+def _identification(group: sr_reading.Group, case: Case) -> dict[str, tuple[object, object]]:
+    made_by = case.provenance
+    parameters = tuple(f"{name}={value}" for name, value in made_by.parameters.items())
+    return {
+        "algorithm": (group.algorithm, (made_by.algorithm, made_by.version)),
+        "list of algorithm parameters": (group.parameters, parameters),
+    }
+
+
+def _similar(case: Case) -> Iterator[str]:
+    found, embedding = case.findings.similar, case.findings.embedding
+    if len(case.groups) != len(found):
+        yield f"there are {len(case.groups)} groups for {len(found)} similar series"
+        return
+    for number, (group, other) in enumerate(zip(case.groups, found, strict=True), start=1):
+        compared = {
+            "tracking identifier": (group.tracking_identifier, similar_sr.tracking_identifier(number)),
+            "tracking UID": (group.tracking_uid, similar_sr.tracking_uid(other, case.provenance)),
+            "list of images": (group.images, (other.sop_instance_uid,)),
+            "comment": (group.comment, similar_sr.embedding_space(embedding.space if embedding else "")),
+            "similarity": (_numbers(group), [(SIMILARITY, other.similarity, NO_UNITS)]),
+            **_identification(group, case),
+        }
+        for fault in differences(compared):
+            yield f"similar series {number}: {fault}"
+
+
+def _current_evidence(case: Case) -> Iterator[str]:
+    """This study's instances are current evidence, other studies' are pertinent (PS3.3 C.17.2.3)."""
+    own = str(case.sources[0].StudyInstanceUID)
+    for keyword, is_own in (
+        ("CurrentRequestedProcedureEvidenceSequence", True),
+        ("PertinentOtherEvidenceSequence", False),
+    ):
+        for study in case.dataset.get(keyword, ()):
+            if (study.StudyInstanceUID == own) != is_own:
+                yield f"{keyword} holds study {study.StudyInstanceUID}"
+
+
+_HALF_A_STEP: Final = 0.5
+
 MEASUREMENTS: Final[tuple[Check, ...]] = (_report, _evidence, _measurements, _private_schemes)
 LANDMARKS: Final[tuple[Check, ...]] = (_report, _evidence, _landmarks)
 REGIONS: Final[tuple[Check, ...]] = (_report, _evidence, _regions)
+SCORES: Final[tuple[Check, ...]] = (_report, _evidence, _scores, _private_schemes)
+SIMILAR: Final[tuple[Check, ...]] = (_report, _evidence, _current_evidence, _similar, _private_schemes)

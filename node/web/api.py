@@ -12,6 +12,7 @@ from fastapi.responses import FileResponse
 from pydantic import BaseModel
 
 from node.errors import Transient
+from node.jobs.urgency import Sort
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import NoSuchWorkitem
 from node.web.rooms import Entered, Rooms
@@ -58,6 +59,7 @@ class WorkitemOut(BaseModel):
     route: str
     why: str
     priority: str
+    urgency: str | None
     state: str
     stage: str
     progress: float
@@ -97,11 +99,12 @@ def workitems(
     rooms: Entered,
     study: str | None = None,
     state: State | None = None,
+    sort: Sort = "newest",
     limit: Limit = 100,
     offset: Offset = 0,
 ) -> list[WorkitemOut]:
-    """Workitems, the newest first."""
-    found = rooms.worklist.query(study_instance_uid=study, state=state, limit=limit, offset=offset)
+    """Workitems, the newest first; or those of the most urgent studies first, each study's together."""
+    found = rooms.worklist.query(study_instance_uid=study, state=state, sort=sort, limit=limit, offset=offset)
     return [_workitem(rooms, item) for item in found]
 
 

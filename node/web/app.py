@@ -17,7 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from node.config import LOOPBACK
 from node.errors import AINodeError, Permanent, Rejected
 from node.jobs.schema import DatabaseUnavailable
-from node.web import api, pages
+from node.web import api, dicomweb, pages, similar
 from node.web.rooms import Rooms
 
 
@@ -35,6 +35,8 @@ def create_app(rooms: Rooms) -> FastAPI:
     app.middleware("http")(_same_origin)
     app.state.rooms = rooms
     app.include_router(api.router)
+    app.include_router(similar.router)
+    app.include_router(dicomweb.router)
     app.include_router(pages.router)
     app.add_exception_handler(AINodeError, _refuse)
     app.add_exception_handler(DatabaseUnavailable, _unavailable)

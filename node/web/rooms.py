@@ -8,7 +8,9 @@ from fastapi import Depends, Request
 
 from algorithms.protocol import CatalogueEntry
 from node.config import Settings
+from node.jobs.gallery import Gallery
 from node.jobs.index import Index
+from node.jobs.matching import Matching
 from node.jobs.outbox import Outbox
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
@@ -23,6 +25,8 @@ class Rooms:
     index: Index
     worklist: Worklist
     outbox: Outbox
+    gallery: Gallery
+    matching: Matching
     wake: Callable[[Sequence[Workitem]], None]
 
 

@@ -9,7 +9,11 @@ from algorithms import terminology
 from algorithms.body_part.anatomy import LANDMARKS, REGIONS
 from algorithms.protocol import Code
 from algorithms.radiomics import codes as radiomics
+from algorithms.terminology import SIMILARITY
 from node.outbound import coding
+from node.outbound.key_objects import TITLE
+from node.outbound.parametric_map import BODY_PARTS, DERIVATION, VISUAL_EXPLANATION
+from node.outbound.scores_sr import PRIORITIES, PRIORITY
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 LISTED = "".join((DOCS / name).read_text() for name in ("conformance-statement.md", "how-to/radiomics.md"))
@@ -25,7 +29,16 @@ IN_A_GROUP = {
 SITES = {site.code for site in LANDMARKS.values()} | {region.code for region in REGIONS.values()}
 MODIFIERS = {site.modifier for site in LANDMARKS.values() if site.modifier}
 OTHERS = {value for value in vars(terminology).values() if isinstance(value, Code)}
-USED = sorted(SITES | MODIFIERS | OTHERS | {row.code for row in radiomics.SHAPE.values()})
+REPORTED = {
+    SIMILARITY,
+    PRIORITY,
+    *PRIORITIES.values(),
+    VISUAL_EXPLANATION,
+    DERIVATION,
+    *BODY_PARTS.values(),
+    TITLE,
+}
+USED = sorted(SITES | MODIFIERS | OTHERS | REPORTED | {row.code for row in radiomics.SHAPE.values()})
 
 
 @pytest.mark.parametrize("code", USED, ids=lambda code: f"{code.scheme} {code.value}")

@@ -76,6 +76,11 @@ def dataset_bytes(content: bytes) -> bytes:
     return content[128 + 4 + 12 + meta_length :]
 
 
+def test_a_run_without_objects_is_delivered_without_asking_anybody() -> None:
+    nobody = Destination(name="pacs", ae_title="NOBODY", host="127.0.0.1", port=free_ports(1)[0])
+    delivery.deliver([], nobody, "AINODE")
+
+
 def test_dicomweb_stores_the_very_file(pacs: Orthanc, results: list[Path]) -> None:
     delivery.deliver(results, by_dicomweb(pacs), "AINODE")
     assert pacs.sop_instance_uids() == sorted(map(uid_of, results))

@@ -38,12 +38,20 @@ def demo(tmp_path: Path) -> Demo:
     return run
 
 
-def test_the_demonstration_ends_with_seg_and_sr_that_agree_with_the_truth(demo: Demo) -> None:
+def test_the_demonstration_ends_with_results_that_agree_with_the_truth_and_the_bleeding_head_on_top(
+    demo: Demo,
+) -> None:
     done = demo()
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"SEG.*AI chest-ct-annotation segmentation", done.stdout)
     for role in ("measurements", "regions", "landmarks"):
         assert re.search(rf"SR.*AI chest-ct-annotation {role}", done.stdout)
+    for algorithm in ("head-ct-triage", "ct-retrieval"):
+        assert re.search(rf"{algorithm} completed", done.stdout)
+    worklist = done.stdout[done.stdout.index("Worklist by urgency") :].splitlines()
+    first = next(line for line in worklist if "COMPLETED" in line)
+    assert "HIGH" in first
+    assert "head-ct-triage" in first
     agreement = done.stdout[done.stdout.index("against the truth") :]
     for label, least in LEAST_DICE.items():
         dice = re.search(rf"{label}\D*(\d\.\d+)", agreement)

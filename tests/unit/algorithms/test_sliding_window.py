@@ -7,12 +7,22 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from monai.data.utils import compute_importance_map
 from monai.inferers import sliding_window_inference
 from scipy import ndimage
 from skimage.transform import resize
 
 from algorithms import sliding_window
-from algorithms.sliding_window import averaged, gaussian, labels, mirrored, positions, slices
+from algorithms.sliding_window import (
+    averaged,
+    gaussian,
+    labels,
+    mirrored,
+    positions,
+    slices,
+    stepped,
+    symmetric_gaussian,
+)
 
 SIZES = st.tuples(*[st.integers(3, 30)] * 3)
 
@@ -47,6 +57,31 @@ def test_probabilities_and_labels_equal_those_of_monai_with_the_same_settings(
     assert len(np.unique(ours)) == 4
 
 
+@pytest.mark.parametrize("shape", [(24, 20, 31), (8, 11, 48), (5, 9, 30)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_stepped_tiles_with_symmetric_weights_are_plain_monai(
+    shape: tuple[int, int, int], layout: torch.memory_format
+) -> None:
+    image = torch.randn(1, *shape, generator=torch.Generator().manual_seed(3))
+    patch, predict = (8, 10, 16), network()
+    expected = sliding_window_inference(image[None], patch, 1, predict, overlap=0.625, mode="gaussian")[0]
+    found = slices(
+        image,
+        lambda tiles: predict(tiles).contiguous(memory_format=layout),
+        patch=patch,
+        overlap=0.625,
+        places=stepped,
+        blend=symmetric_gaussian,
+    )
+    whole = torch.stack(list(found), dim=1)
+    torch.testing.assert_close(whole, expected.detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_symmetric_weights_are_those_of_monai() -> None:
+    for patch in ((96, 16, 32), (8, 9, 10)):
+        torch.testing.assert_close(symmetric_gaussian(patch), compute_importance_map(patch, mode="gaussian"))
+
+
 def test_an_image_smaller_than_the_patch_is_padded_as_monai_pads_it() -> None:
     image = torch.randn(1, 5, 9, 30, generator=torch.Generator().manual_seed(3))
     patch = (8, 12, 20)
@@ -66,10 +101,17 @@ def test_every_voxel_is_covered_by_tiles_that_say_what_it_is(
     torch.testing.assert_close(same, image, rtol=1e-5, atol=1e-5)
 
 
-@given(size=st.integers(1, 400), patch=st.integers(1, 200), overlap=st.sampled_from([0.0, 0.5, 0.625]))
-def test_tiles_reach_both_ends_and_overlap_enough(size: int, patch: int, overlap: float) -> None:
+@given(
+    size=st.integers(1, 400),
+    patch=st.integers(1, 200),
+    overlap=st.sampled_from([0.0, 0.5, 0.625]),
+    places=st.sampled_from([positions, stepped]),
+)
+def test_tiles_reach_both_ends_and_overlap_enough(
+    size: int, patch: int, overlap: float, places: sliding_window.Places
+) -> None:
     size = max(size, patch)
-    starts = positions(size, patch, overlap)
+    starts = places(size, patch, overlap)
     assert (starts[0], starts[-1]) == (0, size - patch)
     assert all(b - a <= patch * (1 - overlap) + 1 for a, b in pairwise(starts))
 

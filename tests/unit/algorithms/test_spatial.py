@@ -1,5 +1,6 @@
 """Geometry: every orientation there is, and the way back from it."""
 
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -12,7 +13,11 @@ from algorithms.spatial import (
     CoarseImage,
     Orientation,
     enlarge,
+    evened,
+    is_even,
+    lean_degrees,
     obliquity_degrees,
+    onto_slices,
     patient_grid,
     resample,
     shrink,
@@ -134,3 +139,102 @@ def test_labels_of_an_oblique_image_return_within_a_voxel():
     coarse = CoarseImage.of(volume_of(np.where(ball, 0, -1000), affine), 2.0, outside=-1000)
     back = coarse.to_source((coarse.voxels > -500).astype(np.uint8)) > 0
     assert 2 * np.count_nonzero(back & ball) / (back.sum() + ball.sum()) > 0.95
+
+
+def leaning(shape, spacing=(4.0, 0.5, 0.4), degrees=18.5, places=None, orientation=ORIENTATIONS[0]):
+    """A stack whose values are a linear function of the place in the patient, and that function."""
+    affine = stored_affine(orientation, spacing)
+    _, rows, _ = (affine[:3, axis] / np.linalg.norm(affine[:3, axis]) for axis in range(3))
+    affine[:3, 0] += rows * spacing[0] * np.tan(np.radians(degrees))
+    at = np.arange(shape[0], dtype=float) if places is None else np.asarray(places, dtype=float)
+    index = np.stack([*np.meshgrid(at, *map(np.arange, shape[1:]), indexing="ij"), np.ones(shape)])
+    volume = replace(volume_of(ramp(np.einsum("ij,jsrc->isrc", affine, index)), affine), slice_places=places)
+    return volume, index
+
+
+def ramp(points):
+    """Hounsfield units that rise along every patient axis."""
+    return 2.0 * points[0] - 3.0 * points[1] + 0.5 * points[2]
+
+
+PLACES = st.lists(st.floats(0.7, 1.4), min_size=2, max_size=9).map(lambda gaps: np.cumsum([0.0, *gaps]))
+LEANS = st.floats(-30, 30)
+
+
+def test_an_even_upright_stack_is_left_as_it_is():
+    volume = volume_of(np.zeros((3, 4, 5)), turned(stored_affine(ORIENTATIONS[9], (3, 1, 1)), 12))
+    assert is_even(volume)
+    assert evened(volume) is volume
+    labels = np.ones((3, 4, 5), dtype=np.uint8)
+    assert onto_slices(labels, volume, volume) is labels
+
+
+@given(degrees=LEANS, orientation=st.sampled_from(ORIENTATIONS))
+def test_the_lean_is_the_tilt_of_the_gantry(degrees, orientation):
+    volume, _ = leaning((2, 2, 2), (2.0, 2.0, 2.0), degrees, orientation=orientation)
+    assert lean_degrees(volume.affine_mm) == pytest.approx(abs(degrees), abs=1e-6)
+
+
+@given(degrees=LEANS, places=PLACES, orientation=st.sampled_from(ORIENTATIONS))
+def test_an_evened_stack_stands_upright_and_shows_every_place_as_the_slices_do(degrees, places, orientation):
+    volume, _ = leaning((len(places), 6, 5), degrees=degrees, places=places, orientation=orientation)
+    even = evened(volume)
+    assert is_even(even)
+    index = np.stack([*np.indices(even.voxels.shape), np.ones(even.voxels.shape)])
+    points = np.einsum("ij,jsrc->isrc", even.affine_mm, index)
+    source = np.einsum("ij,jsrc->isrc", np.linalg.inv(volume.affine_mm), points)
+    inside = (source[1] >= 0) & (source[1] <= 5) & (source[2] >= 0) & (source[2] <= 4)
+    inside &= (source[0] > -1e-6) & (source[0] < places[-1] + 1e-6)
+    assert inside.any(axis=(1, 2)).all()
+    assert np.allclose(even.voxels[inside], ramp(points)[inside], atol=0.01)
+    assert (even.voxels[(source[1] < -1) | (source[1] > 6)] == -1000).all()
+
+
+@given(degrees=LEANS, places=PLACES)
+def test_every_voxel_of_the_slices_lies_within_the_evened_stack(degrees, places):
+    volume, index = leaning((len(places), 6, 5), degrees=degrees, places=places)
+    even = evened(volume)
+    there = np.einsum("ij,jsrc->isrc", np.linalg.inv(even.affine_mm) @ volume.affine_mm, index)[:3]
+    bounds = np.array(even.voxels.shape)[:, None, None, None] - 1
+    assert (there > -1e-5).all()
+    assert (there < bounds + 1e-5).all()
+
+
+@given(degrees=LEANS, places=PLACES)
+def test_labels_return_to_the_slice_and_pixel_they_lie_nearest_to(degrees, places):
+    volume, index = leaning((len(places), 6, 5), degrees=degrees, places=places)
+    even = evened(volume)
+    labels = np.arange(even.voxels.size).reshape(even.voxels.shape)
+    back = onto_slices(labels, even, volume)
+    assert back.shape == volume.voxels.shape
+    found = np.stack(np.unravel_index(back, labels.shape))
+    there = np.einsum("ij,jsrc->isrc", np.linalg.inv(even.affine_mm) @ volume.affine_mm, index)[:3]
+    assert np.abs(found - there).max() <= 0.5 + 1e-5
+
+
+def test_the_planes_of_an_evened_stack_are_the_median_apart_and_name_the_nearest_slices():
+    places = np.array([0.0, 1.0, 2.0, 3.0, 3.4, 5.1])
+    volume, _ = leaning((6, 4, 4), places=places)
+    even = evened(volume)
+    assert even.spacing_mm == pytest.approx((4.0 * 5.1 / 5, 0.5, 0.4))
+    assert [volume.sop_instance_uids.index(uid) for uid in even.sop_instance_uids] == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_ball_in_a_leaning_uneven_stack_keeps_place_and_volume():
+    places = np.concatenate([np.arange(14.0), 13 + 0.27 + 1.75 * np.arange(10)])
+    affine = leaning((len(places), 2, 2), (4.2, 1.0, 1.0))[0].affine_mm
+    at = np.stack(
+        [*np.meshgrid(places, np.arange(120), np.arange(120), indexing="ij"), np.ones((24, 120, 120))]
+    )
+    points = np.einsum("ij,jsrc->isrc", affine, at)[:3]
+    centre = points.reshape(3, -1).mean(axis=1)
+    ball = np.linalg.norm(points - centre[:, None, None, None], axis=0) < 25
+    volume = replace(volume_of(np.where(ball, 60, 0), affine), slice_places=places)
+    even = evened(volume)
+    found = even.voxels > 30
+    truth_ml = 4 / 3 * np.pi * 25**3 / 1000
+    assert np.count_nonzero(found) * even.voxel_volume_ml == pytest.approx(truth_ml, rel=0.04)
+    middle = (even.affine_mm @ [*np.argwhere(found).mean(axis=0), 1])[:3]
+    assert middle == pytest.approx(centre, abs=0.7)
+    back = onto_slices(found, even, volume)
+    assert 2 * np.count_nonzero(back & ball) / (back.sum() + ball.sum()) > 0.93

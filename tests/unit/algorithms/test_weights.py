@@ -37,8 +37,8 @@ def test_the_first_folder_wins_and_names_are_told_once(tmp_path: Path) -> None:
     assert store.names() == ("other", "small")
 
 
-def test_missing_weights_are_named_with_the_command_that_mends_it(tmp_path: Path) -> None:
-    with pytest.raises(WeightsMissing, match="ainode weights add small FILE") as missing:
+def test_missing_weights_are_named(tmp_path: Path) -> None:
+    with pytest.raises(WeightsMissing, match="the weights 'small' are not here") as missing:
         Store((tmp_path,)).get("small")
     assert missing.value.name == "small"
 
@@ -89,6 +89,10 @@ def test_a_network_takes_exactly_its_tensors() -> None:
     ("change", "said"),
     [
         ({"bias": None}, "small: tensor bias is missing"),
+        (
+            {"bias": None, "bais": torch.zeros(2)},
+            "small: tensor bias is missing; bais is there, which is unknown",
+        ),
         ({"extra": torch.zeros(1)}, "small: tensor extra belongs to another network"),
         ({"bias": torch.zeros(5)}, r"small: tensor bias has the shape \(5,\) instead of \(2,\)"),
     ],

@@ -138,7 +138,7 @@ def test_weights_that_are_needed_are_known_before_they_load(organs):
     assert set(ORGAN_WEIGHTS[organs]) < set(needed)
     assert needed == Options.of({"organs": organs}).needs
     if organs != "bundled":
-        with pytest.raises(WeightsMissing, match=f"ainode weights add {ORGAN_WEIGHTS[organs][0]}"):
+        with pytest.raises(WeightsMissing, match=f"the weights '{ORGAN_WEIGHTS[organs][0]}' are not here"):
             ENTRY.load({"organs": organs}, "cpu", STORE)
 
 

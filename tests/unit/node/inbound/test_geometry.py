@@ -172,3 +172,37 @@ def test_no_instance_is_no_volume():
 def test_the_outline_of_an_irregular_series_is_still_known():
     found = outline(axial([0, 5, 10, 25, 30], size=(5, 4)))
     assert (found.orientation, found.spacing_mm, found.coverage_mm) == ("axial", 5, 35)
+
+
+@given(
+    row=st.sampled_from(PERPENDICULAR),
+    degrees=st.floats(-30, 30),
+    gaps=st.lists(st.floats(3.0, 4.0), min_size=2, max_size=12),
+    data=st.data(),
+)
+def test_a_leaning_uneven_stack_puts_every_voxel_where_its_header_does(row, degrees, gaps, data):
+    along_row, along_column = row
+    lean = np.cross(along_row, along_column) + np.tan(np.radians(degrees)) * along_column
+    positions = [np.array([10, -20, 30]) + place * lean for place in np.cumsum([0.0, *gaps])]
+    order = data.draw(st.permutations(range(len(positions))))
+    headers = [header(positions[k], along_row, along_column, SliceThickness=4) for k in order]
+    found = geometry(headers, any_stack=True)
+    assert [order[i] for i in found.order] == list(range(len(positions)))
+    places = np.arange(len(positions)) if found.slice_places is None else found.slice_places
+    for place, position in zip(places, positions, strict=True):
+        voxel = position + 3 * 0.5 * along_column + 4 * 0.25 * along_row
+        assert (found.affine_mm @ [place, 3, 4, 1])[:3] == pytest.approx(voxel, abs=0.11)
+        if found.slice_places is not None:
+            assert (found.affine_mm @ [place, 3, 4, 1])[:3] == pytest.approx(voxel, abs=1e-9)
+
+
+def test_a_thickness_that_is_missing_or_zero_does_not_stop_a_stack():
+    for thickness in (None, 0):
+        headers = axial([0, 4, 8, 12, 18, 24], SliceThickness=thickness)
+        assert geometry(headers, any_stack=True).slice_places is not None
+
+
+def test_slices_that_are_not_parallel_are_no_stack():
+    mixed = [*axial([0, 5, 10]), header((0, 0, 15), (0, 1, 0), (0, 0, -1))]
+    with pytest.raises(IrregularGeometry, match="differ in orientation"):
+        geometry(mixed, any_stack=True)

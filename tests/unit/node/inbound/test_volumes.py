@@ -12,6 +12,7 @@ from pydicom.misc import is_dicom
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, RLELossless, generate_uid
 from scipy.spatial.transform import Rotation
 
+from algorithms.spatial import evened, lean_degrees
 from node.errors import IncompleteInput, IrregularGeometry, ResourceInadequate, UnsuitableImage
 from node.inbound import volumes
 
@@ -313,6 +314,28 @@ def test_a_real_tilted_and_uneven_head_is_refused_with_its_positions(shared_data
         IrregularGeometry, match=r"18\.5 degrees; .* 1\.08 to 7\.00 mm .*-33\.67, .*110\.42 mm"
     ):
         volumes.read(files(shared_data / "ct-head" / "ge-hispeed-tilted"))
+
+
+def test_a_real_tilted_and_uneven_head_is_a_stack_whose_voxels_lie_where_its_headers_say(shared_data):
+    volume, headers = volumes.read(files(shared_data / "ct-head" / "ge-hispeed-tilted"), any_stack=True)
+    assert volume.voxels.shape == (28, 512, 512)
+    assert lean_degrees(volume.affine_mm) == pytest.approx(18.5, abs=0.01)
+    assert volume.sop_instance_uids == tuple(str(header.SOPInstanceUID) for header in headers)
+    for place, header in zip(volume.slice_places, headers, strict=True):
+        position = np.array([float(p) for p in header.ImagePositionPatient])
+        far = position + 511 * 0.4882812 * np.array([float(d) for d in header.ImageOrientationPatient[3:]])
+        assert (volume.affine_mm @ [place, 0, 0, 1])[:3] == pytest.approx(position, abs=0.02)
+        assert (volume.affine_mm @ [place, 511, 0, 1])[:3] == pytest.approx(far, abs=0.02)
+
+
+def test_an_evened_real_head_has_brain_in_its_middle_and_stands_upright(shared_data):
+    volume, _ = volumes.read(files(shared_data / "ct-head" / "ge-hispeed-tilted"), any_stack=True)
+    even = evened(volume)
+    assert even.spacing_mm == pytest.approx((4.0, 0.488, 0.488), abs=0.01)
+    inner = np.linalg.inv(even.affine_mm) @ volume.affine_mm @ [volume.slice_places[20], 256, 256, 1]
+    plane, row, column = np.rint(inner[:3]).astype(int)
+    brain = even.voxels[plane - 3 : plane + 4, row - 20 : row + 20, column - 20 : column + 20]
+    assert 0 < np.median(brain) < 50
 
 
 LOSSLESS = [

@@ -7,14 +7,16 @@ from node.jobs.order import RADIOMICS, Order
 
 def test_without_orders_shape_and_first_order_are_measured():
     order, rest = Order.of({})
-    assert order == Order(frozenset({"shape", "firstorder"}), rtstruct=False, covers=frozenset())
+    usual = frozenset({"shape", "firstorder"})
+    assert order == Order(usual, rtstruct=False, covers=frozenset(), stability=False)
     assert rest == {}
 
 
 def test_what_is_no_order_is_left_for_the_algorithm():
-    order, rest = Order.of({"folds": "0", "rtstruct": "true", "radiomics": "none", "covers": "chest+head"})
+    orders = {"rtstruct": "true", "radiomics": "none", "covers": "chest+head", "stability": "true"}
+    order, rest = Order.of({"folds": "0", **orders})
     assert rest == {"folds": "0"}
-    assert order == Order(frozenset(), rtstruct=True, covers=frozenset({"chest", "head"}))
+    assert order == Order(frozenset(), rtstruct=True, covers=frozenset({"chest", "head"}), stability=True)
 
 
 @given(st.sets(st.sampled_from(RADIOMICS), min_size=1))
@@ -35,6 +37,7 @@ def test_all_is_every_class():
         ),
         ({"radiomics": "shape+"}, "there is no ''"),
         ({"rtstruct": "yes"}, "rtstruct is 'yes'; it is true or false"),
+        ({"stability": "1"}, "stability is '1'; it is true or false"),
         ({"covers": "thorax"}, "covers: there is no 'thorax'"),
     ],
 )
@@ -47,9 +50,10 @@ def test_an_order_that_cannot_be_filled_is_named(options, said):
     st.sets(st.sampled_from(RADIOMICS)),
     st.booleans(),
     st.sets(st.sampled_from(["chest", "head", "pelvis"])),
+    st.booleans(),
 )
-def test_an_order_has_one_way_of_writing(radiomics, rtstruct, covers):
-    order = Order(frozenset(radiomics), rtstruct, frozenset(covers))
+def test_an_order_has_one_way_of_writing(radiomics, rtstruct, covers, stability):
+    order = Order(frozenset(radiomics), rtstruct, frozenset(covers), stability)
     assert Order.of(order.as_options()) == (order, {})
 
 

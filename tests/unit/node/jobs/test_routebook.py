@@ -56,8 +56,18 @@ def refusal(tmp_path, text):
 
 
 def test_the_built_in_routes_are_valid_with_no_destination_at_all():
-    (route,) = load(None, ALGORITHMS, [])
-    assert (route.name, route.destinations) == ("chest-ct", ())
+    routes = load(None, CATALOGUE, [])
+    assert [route.name for route in routes] == ["chest-ct", "head-ct", "similar"]
+    assert {route.destinations for route in routes} == {()}
+
+
+def test_the_route_that_is_only_shown_is_valid_too(tmp_path):
+    text = DEFAULT_ROUTES.read_text(encoding="utf-8")
+    shown = (
+        text[text.index("# [[routes]]") :].replace("\n# ", "\n").replace("\n#\n", "\n\n").removeprefix("# ")
+    )
+    (route,) = load(write(tmp_path, shown), CATALOGUE, [])
+    assert (route.algorithm, route.options) == ("ct-wholebody", {"stability": "true"})
 
 
 def test_a_good_file_is_read_whole(tmp_path):

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.misc import is_dicom
 
+from algorithms import CATALOGUE
 from node.inbound import volumes
 from node.jobs.routing import DEFAULT_ROUTES, SOFT_KERNEL, Route, explain, load, match, study_of
 
@@ -57,8 +58,23 @@ def taken(studied, *routes, now=NOON):
 
 
 @pytest.fixture(scope="module")
-def default():
-    return load(DEFAULT_ROUTES, {"chest-ct-annotation"}, ["pacs"])
+def every():
+    return {route.name: route for route in load(DEFAULT_ROUTES, CATALOGUE, ["pacs"])}
+
+
+@pytest.fixture(scope="module")
+def default(every):
+    return [every["chest-ct"]]
+
+
+@pytest.fixture(scope="module")
+def head(every):
+    return every["head-ct"]
+
+
+@pytest.fixture(scope="module")
+def similar(every):
+    return every["similar"]
 
 
 def test_a_match_names_all_that_a_workitem_needs(default):
@@ -98,6 +114,63 @@ def test_the_default_route_leaves_what_is_no_chest_ct_and_says_why(default, attr
 )
 def test_the_default_route_takes_a_chest_ct_whatever_its_header_leaves_out(default, attributes):
     assert taken(study(series("1.2.2", **attributes)), *default) == ["1.2.2"]
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"BodyPartExamined": "HEAD"},
+        {"BodyPartExamined": "BRAIN", "ContrastBolusAgent": "NONE"},
+        {"StudyDescription": "CT HEAD_W/O"},
+        {"SeriesDescription": "Schädel nativ 4.0 J30s"},
+        {"ProtocolName": "5.1 Routine head/Kopf"},
+    ],
+)
+def test_a_head_without_contrast_is_triaged_at_once(head, attributes):
+    (found,) = match(study(series("1.2.2", **attributes)), [head], NOON)
+    assert (found.algorithm, found.priority) == ("head-ct-triage", "stat")
+    assert (
+        f"described is {' '.join(attributes[k] for k in attributes if k != 'ContrastBolusAgent')}"
+        in found.reason
+    )
+
+
+@pytest.mark.parametrize(
+    ("attributes", "why"),
+    [
+        ({}, "described is absent"),
+        ({"BodyPartExamined": "CHEST"}, "described is CHEST"),
+        ({"SeriesDescription": "overhead arms"}, "described is overhead arms"),
+        ({"BodyPartExamined": "CHEST", "StudyDescription": "head, chest"}, "BodyPartExamined is CHEST"),
+        ({"StudyDescription": "head, chest", "SeriesDescription": "Chest 5.0"}, "SeriesDescription is Chest"),
+        ({"BodyPartExamined": "HEAD", "ContrastBolusAgent": "Iohexol"}, "ContrastBolusAgent is Iohexol"),
+        ({"BodyPartExamined": "HEAD", "slices": 9, "step": 10}, "slices is 9 (asked: 10 or more)"),
+        ({"BodyPartExamined": "HEAD", "slices": 100}, "coverage_mm is 500 (asked: between 80 and 400)"),
+        ({"BodyPartExamined": "HEAD", "ImageType": ["DERIVED", "SECONDARY"]}, "derived is true"),
+        ({"BodyPartExamined": "HEAD", "ImageOrientationPatient": [1, 0, 0, 0, 0, -1]}, "is coronal"),
+    ],
+)
+def test_what_is_no_plain_head_is_not_triaged_and_says_why(head, attributes, why):
+    (verdict,) = explain(study(series("1.2.2", **attributes)), [head], NOON)
+    assert not verdict.taken
+    assert why in verdict.reason
+
+
+def test_of_several_heads_the_brain_kernel_counts_for_more_than_a_regular_volume(head):
+    tilted = {"ImageOrientationPatient": [1, 0, 0, 0, 0.948, -0.318], "ConvolutionKernel": "STD+"}
+    bone = {"ConvolutionKernel": "BONE", "step": 1, "slices": 140}
+    both = study(
+        series("1.2.2", BodyPartExamined="HEAD", **bone), series("1.2.3", BodyPartExamined="HEAD", **tilted)
+    )
+    assert taken(both, head) == ["1.2.3"]
+
+
+def test_a_ct_of_more_than_50_slices_gets_its_place_among_the_others(similar):
+    assert taken(study(series("1.2.2", slices=51)), similar) == ["1.2.2"]
+    assert taken(study(series("1.2.2", slices=50)), similar) == []
+    assert taken(study(series("1.2.2", slices=60, step=6)), similar) == []
+    gap = [header for number, header in enumerate(series("1.2.2", slices=60)) if number != 11]
+    assert taken(study(gap), similar) == []
 
 
 def test_an_irregular_series_is_routed_so_that_its_workitem_can_say_why(default):
@@ -146,7 +219,9 @@ def test_without_a_selection_every_series_is_taken():
     assert taken(studied, route(select={"take": "all"})) == ["1.2.2", "1.2.3"]
 
 
-@pytest.mark.parametrize("kernel", ["STANDARD", "SOFT", "B30f", "Br40f", "I31f\\3", "A", "B", "YA", "FC08"])
+@pytest.mark.parametrize(
+    "kernel", ["STANDARD", "SOFT", "STD+", "J30s", "B30f", "Br40f", "I31f\\3", "A", "B", "YA", "FC08"]
+)
 def test_soft_kernels_of_the_large_vendors_are_known(kernel):
     assert SOFT_KERNEL.fullmatch(kernel)
 
@@ -268,6 +343,25 @@ def test_real_series_that_are_no_chest_ct_are_left_with_the_reason(shared_data, 
     assert not verdict.taken
     assert why in verdict.reason
     assert str(verdict).startswith("route chest-ct does not take series ")
+
+
+def test_a_real_tilted_head_is_triaged(shared_data, every):
+    (found,) = match(read(shared_data / "ct-head" / "ge-hispeed-tilted"), every.values(), NOON)
+    assert (found.route, found.priority, len(found.sop_instance_uids)) == ("head-ct", "stat", 28)
+    assert found.reason.endswith("its slices form no regular volume")
+
+
+def test_a_real_chest_ct_is_annotated_and_embedded_but_not_triaged(shared_data, every):
+    found = match(read(shared_data / "ct-thorax-lungdx"), every.values(), NOON)
+    assert [one.route for one in found] == ["chest-ct", "similar"]
+
+
+def test_a_real_head_study_of_localizer_and_summary_page_makes_no_workitem(shared_data, every):
+    studied = read(shared_data / "ct-head" / "philips-headphantom-study")
+    assert len(studied.series) == 2
+    assert match(studied, every.values(), NOON) == ()
+    for verdict in explain(studied, [every["head-ct"]], NOON):
+        assert "localizer is true" in verdict.reason or "derived is true" in verdict.reason
 
 
 def test_parts_to_cover_go_to_the_worker_as_an_option():

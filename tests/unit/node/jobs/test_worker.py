@@ -5,28 +5,32 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pydicom import dcmread
 
-from algorithms.phantoms import Phantom
 from algorithms.protocol import (
     CatalogueEntry,
     Code,
+    Embedding,
     Findings,
     Measurement,
     Progress,
+    Score,
     Segment,
     Unsuitable,
     Volume,
 )
 from algorithms.weights import Store
-from node.commands.phantom import write_study
 from node.config import Destination, Settings
+from node.config import Notices as Told
 from node.inbound.instances import Spool
 from node.jobs import schema
+from node.jobs.gallery import Gallery
+from node.jobs.notices import Notices
 from node.jobs.outbox import PENDING, Outbox
 from node.jobs.routing import Match
 from node.jobs.worker import Worker
 from node.jobs.workitem import CANCELED, COMPLETED, IN_PROGRESS, Workitem
+from tests.synthetic_study import store, write
+from tests.unit.node.jobs.arrivals import wanted
 
 ANATOMY = Code("91723000", "SCT", "Anatomical Structure")
 LUNG = Code("39607008", "SCT", "Lung")
@@ -42,6 +46,8 @@ class Threshold:
     version: str = "1"
     category: Code = ANATOMY
     before: Callable[[], None] = lambda: None
+    scores: tuple[Score, ...] = ()
+    embedding: Embedding | None = None
     runs: list[Progress] = field(default_factory=list)
 
     def run(self, image: Volume, progress: Progress) -> Findings:
@@ -51,7 +57,8 @@ class Threshold:
         mask = image.voxels < -500
         segment = Segment.from_mask(mask, label="Dark", category=self.category, type=LUNG, rgb=(9, 9, 9))
         volume = segment.voxel_count * image.voxel_volume_ml * 1000
-        return Findings((segment,), (Measurement("Dark", "VoxelVolume", VOXEL_VOLUME, volume, MM3),))
+        measured = Measurement("Dark", "VoxelVolume", VOXEL_VOLUME, volume, MM3)
+        return Findings((segment,), (measured,), scores=self.scores, embedding=self.embedding)
 
 
 @pytest.fixture
@@ -80,8 +87,20 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-def worker(settings, catalogue, index, worklist, outbox) -> Worker:
-    return Worker(settings, catalogue, Store(()), index, worklist, outbox, "worker", "cpu")
+def gallery(engine, tmp_path) -> Gallery:
+    return Gallery(engine, tmp_path / "gallery")
+
+
+@pytest.fixture
+def woken() -> list[Workitem]:
+    return []
+
+
+@pytest.fixture
+def worker(settings, catalogue, index, worklist, outbox, gallery, woken) -> Worker:
+    return Worker(
+        settings, catalogue, Store(()), index, worklist, outbox, gallery, "worker", "cpu", woken.extend
+    )
 
 
 @pytest.fixture
@@ -91,26 +110,9 @@ def schedule(settings, index, worklist, tmp_path: Path) -> Callable[..., Workite
     def make(*, left_out: tuple[int, ...] = (), destinations: tuple[str, ...] = ()) -> Workitem:
         voxels = np.full((6, 16, 16), 40, dtype=np.float32)
         voxels[1:5, 4:12, 4:12] = -900
-        affine = np.diag([1.0, 1.0, 5.0, 1.0])[:, [2, 1, 0, 3]]
-        volume = Volume(voxels, affine, "HU", "CT", tuple("123456"))
-        write_study(Phantom(volume, {}), tmp_path / "ct", "test", 1)
-        spool = Spool(settings.spool, 1 << 20)
-        stored = []
-        for number, file in enumerate(sorted((tmp_path / "ct" / "dicom").iterdir())):
-            if number in left_out:
-                continue
-            dataset = dcmread(file)
-            start = file.read_bytes().index(b"DICM") + 4
-            meta_length = dataset.file_meta.FileMetaInformationGroupLength + 12
-            stored.append(
-                spool.store(
-                    file.read_bytes()[start + meta_length :],
-                    sop_class_uid=dataset.SOPClassUID,
-                    sop_instance_uid=dataset.SOPInstanceUID,
-                    transfer_syntax_uid=dataset.file_meta.TransferSyntaxUID,
-                    calling_ae_title="SCANNER",
-                )
-            )
+        files = write(tmp_path / "ct", voxels, (5.0, 1.0, 1.0), 1)
+        kept = [file for number, file in enumerate(files) if number not in left_out]
+        stored = store(Spool(settings.spool, 1 << 20), kept)
         index.record(stored)
         instances = [s.instance for s in stored]
         match = Match(
@@ -131,6 +133,33 @@ def schedule(settings, index, worklist, tmp_path: Path) -> Callable[..., Workite
     return make
 
 
+def score(urgency: str | None) -> Score:
+    return Score(
+        name="Abnormality",
+        code=Code("122157", "DCM", "Probability"),
+        value=0.9,
+        unit=Code("1", "UCUM", "no units"),
+        calibrated=True,
+        urgency=urgency,
+        finding=Code("121402", "DCM", "Normality"),
+        verdict=Code("263654008", "SCT", "Abnormal"),
+    )
+
+
+def match_of(item: Workitem) -> Match:
+    return Match(
+        route=item.route,
+        series_instance_uid=item.series_instance_uid,
+        sop_instance_uids=tuple(item.sop_instance_uids),
+        algorithm=item.algorithm,
+        options={},
+        priority=item.priority,
+        destinations=(),
+        reason="",
+        not_before=None,
+    )
+
+
 def ended(worker: Worker, item: Workitem) -> Workitem:
     worker.perform(item.uid)
     return worker.worklist.get(item.uid)
@@ -139,7 +168,8 @@ def ended(worker: Worker, item: Workitem) -> Workitem:
 def test_a_workitem_is_performed_from_claim_to_completed(worker, schedule, settings):
     item = ended(worker, schedule())
     assert item.state == COMPLETED, item.message
-    assert set(item.seconds) == {"wait", "read", "run", "radiomics", "encode", "gate", "store", "deliver"}
+    stages = {"wait", "read", "load", "run", "radiomics", "encode", "gate", "store", "deliver"}
+    assert set(item.seconds) == stages
     results = worker.outbox.results(item.run_uid)
     assert [r.role for r in results] == ["seg", "sr"]
     assert all((settings.results / r.path).exists() for r in results)
@@ -154,6 +184,72 @@ def test_the_same_input_is_not_computed_again(worker, schedule, algorithm):
     done = ended(worker, again)
     assert (done.state, done.run_uid) == (COMPLETED, item.run_uid)
     assert len(algorithm.runs) == 1
+
+
+def test_the_urgency_of_the_findings_is_the_workitems(worker, schedule, algorithm):
+    algorithm.scores = (score("LOW"), score("HIGH"), score(None))
+    item = ended(worker, schedule())
+    assert (item.state, item.urgency) == (COMPLETED, "HIGH"), item.message
+
+
+def test_results_that_were_stored_before_are_as_urgent_as_they_were(worker, schedule, algorithm, engine):
+    algorithm.scores = (score("HIGH"),)
+    item = ended(worker, schedule())
+    again = worker.worklist.rerun(item.uid)
+    with engine.begin() as connection:
+        connection.execute(schema.workitems.update().values(urgency=None))
+    done = ended(worker, again)
+    assert (done.run_uid, done.urgency) == (item.run_uid, "HIGH")
+    assert len(algorithm.runs) == 1
+
+
+def test_an_urgent_study_waits_for_nothing_else(worker, schedule, algorithm, worklist, woken):
+    algorithm.scores = (score("HIGH"),)
+    item = schedule()
+    other = wanted("1.2.9.9", route="whole body", series="1.2.9")
+    both = [(match_of(item), "1"), other]
+    _, waiting = worklist.schedule(item.study_instance_uid, both, evidence={}, explanation=[])
+    assert waiting.priority == "routine"
+    worker.perform(item.uid)
+    assert [w.uid for w in woken] == [waiting.uid]
+    assert worklist.get(waiting.uid).priority == "stat"
+
+
+def test_an_urgent_finding_is_told_once_for_each_run(worker, schedule, algorithm, settings, engine):
+    algorithm.scores = (score("HIGH"),)
+    told = settings.model_copy(update={"notices": Told(url="http://127.0.0.1:9/")})
+    worker = replace(worker, settings=told)
+    item = ended(worker, schedule())
+    ended(worker, worker.worklist.rerun(item.uid))
+    notice = Notices(engine, told).of_run(item.run_uid)
+    assert notice.body == {
+        "study": item.study_instance_uid,
+        "series": item.series_instance_uid,
+        "workitem": item.uid,
+        "algorithm": "threshold",
+        "finding": "Normality",
+        "verdict": "Abnormal",
+        "urgency": "HIGH",
+    }
+
+
+def test_an_embedded_series_is_found_again_by_the_middle_of_its_slices(worker, schedule, algorithm, gallery):
+    vector = np.eye(8, dtype=np.float32)[0]
+    algorithm.embedding = Embedding(vector, "a space")
+    item = ended(worker, schedule())
+    assert item.state == COMPLETED, item.message
+    (found,) = gallery.nearest(algorithm.embedding, "another study")
+    assert found.series_instance_uid == item.series_instance_uid
+    assert found.sop_instance_uid in item.sop_instance_uids
+    assert found.similarity == pytest.approx(1)
+    assert gallery.nearest(algorithm.embedding, item.study_instance_uid) == ()
+
+
+def test_findings_that_are_gone_are_not_taken_for_harmless(worker, schedule, settings):
+    item = ended(worker, schedule())
+    (settings.results / item.run_uid / "findings.json").unlink()
+    again = ended(worker, worker.worklist.rerun(item.uid))
+    assert (again.state, again.reason["value"]) == (CANCELED, "110523")
 
 
 def test_an_unsuitable_image_is_canceled_with_its_reason(worker, schedule, algorithm):

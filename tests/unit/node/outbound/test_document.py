@@ -1,8 +1,11 @@
+import json
+
 import nibabel
 import numpy as np
 
+from algorithms.protocol import Findings, Segment
 from node.outbound import document
-from tests import synthetic_series
+from tests import synthetic_findings, synthetic_series
 
 
 def test_the_document_counts_what_the_masks_hold():
@@ -20,6 +23,51 @@ def test_the_document_counts_what_the_masks_hold():
         "SeriesInstanceUID": synthetic_series.SERIES,
         "instances": 5,
     }
+
+
+def test_the_document_holds_the_embedding_what_is_similar_and_where_the_map_is_greatest():
+    volume, sources = synthetic_series.series()
+    found = synthetic_findings.findings(volume)
+    told = document.of(
+        found, volume, sources, synthetic_series.provenance(volume), objects=[], seconds={"run": 1.0}
+    )
+    json.dumps(told)
+    assert told["embedding"] == {"space": found.embedding.space, "length": 4, "vector": [0.5] * 4}
+    assert [other["similarity"] for other in told["similar"]] == [0.93, 0.87, 0.51]
+    assert told["similar"][0]["SOPInstanceUID"] == "2.25.4000"
+    assert told["saliency"]["maximum"] == 1.0
+    x, y, z = (found.saliency.affine_mm @ [*(length // 2 for length in found.saliency.voxels.shape), 1])[:3]
+    assert told["saliency"]["position_mm"] == [round(x, 3), round(y, 3), round(z, 3)]
+
+
+def test_a_score_that_is_not_calibrated_has_its_number_and_says_so():
+    volume, sources = synthetic_series.series()
+    found = Findings(scores=synthetic_findings.scores())
+    told = document.of(found, volume, sources, synthetic_series.provenance(volume), objects=[], seconds={})
+    first, second = told["scores"]
+    assert (first["calibrated"], first["value"], first["verdict"]["meaning"]) == (True, 0.9321, "Abnormal")
+    assert (second["calibrated"], second["value"], second["finding"]) == (False, 0.4, None)
+    assert (told["embedding"], told["similar"], told["saliency"]) == (None, [], None)
+
+
+def test_a_slice_of_an_uneven_stack_counts_half_way_to_its_neighbours():
+    volume, sources = synthetic_findings.leaning(places=[0, 1, 2, 4, 6, 8], lean_mm=0.0)
+    mask = np.zeros(volume.voxels.shape, dtype=bool)
+    mask[3, 2:5, 2:4] = True
+    found = Findings(
+        (
+            Segment.from_mask(
+                mask,
+                label="x",
+                category=synthetic_series.ANATOMY,
+                type=synthetic_series.LUNG,
+                rgb=(1, 2, 3),
+            ),
+        )
+    )
+    told = document.of(found, volume, sources, synthetic_series.provenance(volume), objects=[], seconds={})
+    assert told["segments"][0]["volume_ml"] == round(volume.volume_ml(found.segments[0]), 3)
+    assert told["segments"][0]["volume_ml"] != round(6 * volume.voxel_volume_ml, 3)
 
 
 def test_the_label_map_lies_in_ras_where_the_segments_lie_in_lps(tmp_path):

@@ -1,7 +1,7 @@
 from algorithms.protocol import Findings, Region
 from node.outbound import objects
 from node.outbound.equipment import ROLES
-from tests.synthetic_findings import CHEST, findings
+from tests.synthetic_findings import CHEST, embedding, findings
 from tests.synthetic_series import provenance, series
 
 
@@ -19,5 +19,5 @@ def test_structures_are_made_only_where_they_are_asked_for() -> None:
 
 def test_what_was_not_found_is_not_encoded() -> None:
     volume, sources = series()
-    nowhere = Findings(regions=(Region("chest", CHEST, ()),))
+    nowhere = Findings(regions=(Region("chest", CHEST, ()),), embedding=embedding())
     assert objects.encode_all(nowhere, volume, sources, provenance(volume), rtstruct=True) == []

@@ -7,7 +7,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.uid import ExplicitVRLittleEndian
 
-from algorithms.protocol import Findings
+from algorithms.protocol import Code, Findings
 from node.errors import IrregularGeometry, UnsuitableImage
 from node.outbound import equipment, seg
 from tests.synthetic_series import findings, provenance, series
@@ -133,3 +133,19 @@ def test_the_content_creator_is_there_and_is_nobody() -> None:
     encoded = seg.encode(findings(volume), volume, sources, provenance(volume))
     assert "ContentCreatorName" in encoded
     assert not encoded.ContentCreatorName
+
+
+def test_a_lesion_has_the_organ_that_holds_it_as_its_region_with_the_side():
+    volume, sources = series()
+    cyst = replace(
+        findings(volume).segments[0],
+        category=Code("49755003", "SCT", "Morphologically Altered Structure"),
+        type=Code("367643001", "SCT", "Cyst"),
+        site=Code("64033007", "SCT", "Kidney"),
+    )
+    (described,) = seg.encode(Findings((cyst,)), volume, sources, provenance(volume)).SegmentSequence
+    (region,) = described.AnatomicRegionSequence
+    assert region.CodeMeaning == "Kidney"
+    assert region.AnatomicRegionModifierSequence[0].CodeMeaning == "Right"
+    kind = described.SegmentedPropertyTypeCodeSequence[0]
+    assert "SegmentedPropertyTypeModifierCodeSequence" not in kind

@@ -1,63 +1,12 @@
 import socket
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
-import pytest
 from starlette.testclient import TestClient
 
-from algorithms import CATALOGUE
-from node.config import Dicom, Jobs, Settings
+from node.config import Dicom
 from node.jobs import schema
-from node.jobs.index import Index
-from node.jobs.outbox import Outbox
-from node.jobs.workitem import Workitem
-from node.jobs.worklist import Worklist
 from node.web.app import create_app
-from node.web.rooms import Rooms
 from tests.unit.node.jobs.arrivals import arrival, wanted
-
-
-@pytest.fixture
-def listening() -> int:
-    """A port on which something listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        yield server.getsockname()[1]
-
-
-@pytest.fixture
-def rooms(tmp_path: Path, listening: int) -> Rooms:
-    engine = schema.connect(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    schema.migrate(engine)
-    woken: list[Workitem] = []
-    jobs = Jobs()
-    yield Rooms(
-        Settings(state=tmp_path, dicom=Dicom(port=listening)),
-        CATALOGUE,
-        Index(engine),
-        Worklist(engine, jobs),
-        Outbox(engine, jobs),
-        wake=woken.extend,
-    )
-    engine.dispose()
-
-
-@pytest.fixture
-def client(rooms: Rooms) -> TestClient:
-    with TestClient(create_app(rooms), base_url="http://127.0.0.1:8080") as client:
-        yield client
-
-
-@pytest.fixture
-def scheduled(rooms: Rooms) -> Callable[[], Workitem]:
-    def schedule() -> Workitem:
-        rooms.index.record([arrival(1), arrival(2)])
-        (item,) = rooms.worklist.schedule(
-            "1.2", [wanted("1.2.3.1", "1.2.3.2")], evidence={"quiet_seconds": 5.0}, explanation=["it matched"]
-        )
-        return item
-
-    return schedule
 
 
 def test_an_empty_node_is_alive_and_ready(client):
@@ -152,3 +101,17 @@ def test_the_api_page_needs_no_other_host(client):
     page = client.get("/api/docs").text
     assert "https://" not in page
     assert client.get("/api/static/swagger-ui-bundle.js").status_code == 200
+
+
+def test_the_most_urgent_study_is_on_top_of_the_worklist(client, rooms, scheduled):
+    urgent = rooms.worklist.claim(scheduled().uid, "worker")
+    rooms.outbox.keep(urgent, "2.25.1", [], {}, urgency="HIGH")
+    rooms.index.record([arrival(1, study="1.9", series="1.9.3")])
+    rooms.worklist.schedule("1.9", [wanted("1.9.3.1", series="1.9.3")], evidence={}, explanation=[])
+    newest = client.get("/api/workitems").json()
+    assert [item["study_instance_uid"] for item in newest] == ["1.9", "1.2"]
+    most_urgent = client.get("/api/workitems?sort=urgency").json()
+    assert [(i["study_instance_uid"], i["urgency"]) for i in most_urgent] == [("1.2", "HIGH"), ("1.9", None)]
+    assert client.get("/api/workitems?sort=size").status_code == 422
+    page = client.get("/").text
+    assert '<span class="state HIGH">HIGH</span>' in page
