@@ -22,11 +22,14 @@ DOORS = {
     "celery": {"node/jobs/tasks.py"},
     "kombu": {"node/jobs/tasks.py"},
     "dicomweb_client": {"node/outbound/delivery.py", "node/inbound/collection.py"},
-    "sqlalchemy": {f"node/jobs/{name}.py" for name in ("schema", "index", "worklist", "outbox")},
+    "sqlalchemy": {
+        f"node/jobs/{name}.py"
+        for name in ("schema", "index", "worklist", "outbox", "gallery", "matching", "notices", "urgency")
+    },
     "alembic": {"node/jobs/schema.py"},
     "huggingface_hub": {"node/published/hub.py"},
     "httpx2": {"node/published/hub.py"},
-    "nibabel": {"node/outbound/document.py", "node/commands/phantom.py"},
+    "nibabel": {"node/outbound/document.py", "node/commands/phantom.py", "node/inbound/nifti.py"},
     "uvicorn": {"node/bootstrap.py"},
 }
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from algorithms.ct_fm.triage_network import TriageNetwork
-from algorithms.ct_fm.triage_preparation import SHAPE, WINDOWS_HU, windowed
+from algorithms.ct_fm.triage_preparation import WINDOWS_HU, windowed
 from algorithms.protocol import Progress, Voxels, part
 from algorithms.saliency import Box, Drops, boxes_over, drops_over
 from algorithms.spatial import Shape
@@ -35,20 +35,20 @@ def occlusion_sensitivity(network: TriageNetwork, hu: Voxels, refine: bool, prog
 
     Args:
         network: in evaluation mode.
-        hu: the prepared head (48, 128, 128), Hounsfield units.
+        hu: the prepared head (slice, row, column), Hounsfield units.
         refine: look again, with smaller boxes, where covering lowered the logit most.
         progress: told after each box.
     """
-    tissue = hu > _TISSUE_HU
+    tissue, shape = hu > _TISSUE_HU, (hu.shape[0], hu.shape[1], hu.shape[2])
     device = next(network.parameters()).device
     with torch.inference_mode(), _fast(device):
         covered = CoveredLogits(network, torch.from_numpy(hu)[None, None].to(device))
         coarse = boxes_over(tissue, _COARSE, _OVERLAP, _LEAST_TISSUE)
         drops = drops_over(coarse, covered.logit, covered.base, part(progress, 0.0, 0.5))
         if refine:
-            fine = _finer(drops)
+            fine = _finer(drops, shape)
             drops += drops_over(fine, covered.logit, covered.base, part(progress, 0.5, 1.0))
-    return drops.on_grid(SHAPE)
+    return drops.on_grid(shape)
 
 
 class CoveredLogits:
@@ -63,7 +63,7 @@ class CoveredLogits:
 
         Args:
             network: in evaluation mode.
-            hu: (1, 1, 48, 128, 128), Hounsfield units.
+            hu: (1, 1, slice, row, column), Hounsfield units.
         """
         self._encoder, self._head = network.encoder, network.head
         self._hu = hu
@@ -113,9 +113,9 @@ class CoveredLogits:
         return float(self._head(features))
 
 
-def _finer(coarse: Drops) -> tuple[Box, ...]:
+def _finer(coarse: Drops, shape: Shape) -> tuple[Box, ...]:
     """Fine boxes over the coarse ones that matter most."""
-    region = np.zeros(SHAPE, dtype=np.bool_)
+    region = np.zeros(shape, dtype=np.bool_)
     for box in coarse.strongest(_REFINED).boxes:
         region[box] = True
     return boxes_over(region, _FINE, _OVERLAP, 0.5)[:_MOST_FINE]

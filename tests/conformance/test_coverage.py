@@ -9,13 +9,13 @@ import pydicom
 import pytest
 
 from algorithms import CATALOGUE
-from algorithms.phantoms import Phantom
-from algorithms.protocol import Volume, silent
+from algorithms.protocol import silent
+from algorithms.spatial import Orientation
 from algorithms.weights import BUNDLED, Store
-from node.commands.phantom import write_study
 from node.errors import NotCovered, UnsuitableImage
 from node.inbound import volumes
-from node.jobs.production import Produced, Stopwatch, produce, provenance_of
+from node.jobs.production import Means, Produced, Stopwatch, produce, provenance_of
+from tests.synthetic_study import write
 
 CHEST = {
     "Modality": "CT",
@@ -31,7 +31,7 @@ ENTRY = CATALOGUE["chest-ct-annotation"]
 def run(paths: Sequence[Path]) -> Produced:
     uids = [str(header.SOPInstanceUID) for header in volumes.headers(paths)]
     provenance = provenance_of(ENTRY, {"covers": "chest"}, uids, STORE)
-    return produce(ENTRY, paths, provenance, store=STORE, device="cpu", progress=silent, watch=Stopwatch())
+    return produce(ENTRY, paths, provenance, Means(STORE, "cpu"), progress=silent, watch=Stopwatch())
 
 
 @pytest.fixture
@@ -74,10 +74,9 @@ def test_an_abdomen_sent_as_a_chest_is_held(shared_data: Path, tmp_path: Path) -
     image = nibabel.load(shared_data / "ct-labelled-totalsegmentator/nifti/example_ct.nii.gz")
     voxels = np.clip(np.asarray(image.dataobj).transpose(2, 1, 0), -1024, 3071).astype(np.float32)
     affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ image.affine[:, [2, 1, 0, 3]]
-    volume = Volume(voxels, affine, "HU", "CT", tuple(f"2.25.{n + 1}" for n in range(len(voxels))))
-    write_study(Phantom(volume, {}), tmp_path, "abdomen", 0)
+    files = write(tmp_path, Orientation.closest(affine).apply(voxels), (3.0, 3.0, 3.0), seed=0)
     with pytest.raises(NotCovered, match="does not cover chest"):
-        run(sorted((tmp_path / "dicom").iterdir()))
+        run(files)
 
 
 def test_a_brain_mr_sent_as_a_chest_ct_is_held(shared_data: Path, disguise) -> None:

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from algorithms.phantoms import Phantom
 from algorithms.protocol import (
     CatalogueEntry,
     Embedding,
@@ -14,15 +13,14 @@ from algorithms.protocol import (
     Segment,
     Similar,
     Unsuitable,
-    Volume,
     silent,
 )
 from algorithms.terminology import ANATOMICAL_STRUCTURE, LUNG
 from algorithms.weights import BUNDLED, Store, WeightsMissing
-from node.commands.phantom import write_study
 from node.errors import IrregularGeometry, NotCovered, ResourceInadequate, UnsuitableImage
 from node.inbound import volumes
 from node.jobs.production import Means, Stopwatch, nobody, produce, provenance_of
+from tests.synthetic_study import write
 
 EMPTY = Store(())
 HIT = Similar("1.2.9", "1.2.9.1", "1.2.840.10008.5.1.4.1.1.2", "1.2.9.1.4", 0.93)
@@ -73,9 +71,7 @@ def even(tmp_path: Path) -> list[Path]:
     """The files of a small CT with a dark block."""
     voxels = np.full((9, 16, 16), 40, dtype=np.float32)
     voxels[1:8, 4:12, 4:12] = -900
-    affine = np.diag([1.0, 1.0, 5.0, 1.0])[:, [2, 1, 0, 3]]
-    write_study(Phantom(Volume(voxels, affine, "HU", "CT", tuple("123456789")), {}), tmp_path, "test", 1)
-    return sorted((tmp_path / "dicom").iterdir())
+    return write(tmp_path, voxels, (5.0, 1.0, 1.0), seed=1)
 
 
 @pytest.fixture
