@@ -10,13 +10,22 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from node.errors import ConfigurationError
 
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if value and not (parts.scheme in {"http", "https"} and parts.hostname):
+        raise ValueError("it is no address of a web server, such as https://server.example.org")
+    return value
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 AETitle = Annotated[
     str, Field(min_length=1, max_length=16, pattern=r"^[^\\\x00-\x1f]*[^\\\x00-\x1f ][^\\\x00-\x1f]*$")
 ]
@@ -112,29 +121,15 @@ class Routes(Section):
 class Hub(Section):
     """Where published weights are pulled from; an empty endpoint means the public Hugging Face hub."""
 
-    endpoint: str = ""
+    endpoint: WebAddress = ""
     """Address of a mirror that speaks the hub's layout."""
-
-    @model_validator(mode="after")
-    def _spoken_to_by_http(self) -> Self:
-        parts = urlsplit(self.endpoint)
-        if self.endpoint and not (parts.scheme in {"http", "https"} and parts.hostname):
-            raise ValueError("endpoint is no address of a web server, such as https://hub.example.org")
-        return self
 
 
 class Notices(Section):
     """Who is told of an urgent finding, by an HTTP POST; an empty URL means nobody."""
 
-    url: str = ""
+    url: WebAddress = ""
     timeout_seconds: float = Field(10.0, gt=0)
-
-    @model_validator(mode="after")
-    def _spoken_to_by_http(self) -> Self:
-        parts = urlsplit(self.url)
-        if self.url and not (parts.scheme in {"http", "https"} and parts.hostname):
-            raise ValueError("url is no address of a web server, such as https://alarm.example.org/ainode")
-        return self
 
 
 class Destination(Section):

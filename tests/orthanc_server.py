@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 START_SECONDS = 30
@@ -38,14 +38,14 @@ class Orthanc:
 
     def sop_instance_uids(self) -> list[str]:
         """What it holds, sorted."""
-        instances = httpx.get(f"{self.http_url}/instances?expand", timeout=30).json()
+        instances = httpx2.get(f"{self.http_url}/instances?expand", timeout=30).json()
         return sorted(i["MainDicomTags"]["SOPInstanceUID"] for i in instances)
 
     def file(self, sop_instance_uid: str) -> bytes:
         """A stored instance as Part 10 bytes."""
         query = {"Level": "Instance", "Query": {"SOPInstanceUID": sop_instance_uid}}
-        found = httpx.post(f"{self.http_url}/tools/find", json=query, timeout=30).json()
-        return httpx.get(f"{self.http_url}/instances/{found[0]}/file", timeout=30).content
+        found = httpx2.post(f"{self.http_url}/tools/find", json=query, timeout=30).json()
+        return httpx2.get(f"{self.http_url}/instances/{found[0]}/file", timeout=30).content
 
 
 @contextmanager
@@ -116,8 +116,8 @@ def _wait(server: Orthanc, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            if httpx.get(f"{server.http_url}/system", timeout=2).is_success:
+            if httpx2.get(f"{server.http_url}/system", timeout=2).is_success:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             time.sleep(0.05)
     raise RuntimeError(f"Orthanc does not answer: {log.read_text()[-2000:]}")

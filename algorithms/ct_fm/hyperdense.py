@@ -32,7 +32,8 @@ _SPREAD_HU = 12.0
 _MOST_DRIFT_HU = 15.0
 _CALCIFIED_HU = 105.0
 _HALO_MM = 3.0
-_EDGE_HU = 10.0
+_EDGE_HU = 6.0
+_AROUND_MM = 5.0
 _CORE_HU = 15.0
 _THIN_MM = 1.5
 _SPREAD_MM = 6.0
@@ -71,7 +72,7 @@ def hyperdense(volume: Volume) -> Hyperdense:
     """
     skull = find_skull(volume)
     edge = _edge_of_bone(skull)
-    found = _pieces(skull, *_excess(skull, edge), edge)
+    found = _pieces(skull, _to_bone(skull, _excess(skull, edge), edge))
     mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
     fine = found.repeat(skull.step, axis=1).repeat(skull.step, axis=2)
     mask[:, : fine.shape[1], : fine.shape[2]] = fine
@@ -79,8 +80,8 @@ def hyperdense(volume: Volume) -> Hyperdense:
     return Hyperdense(mask, ml, skull.volume_ml(skull.cavity), _doubt(skull, found, ml))
 
 
-def _excess(skull: Skull, edge: BoolMask) -> tuple[Voxels, Heights]:
-    """Smoothed HU above the brain, less the shine of the skull, -inf at the edge of bone; and that HU."""
+def _excess(skull: Skull, edge: BoolMask) -> Voxels:
+    """Smoothed HU above the brain, less the shine of the skull; -inf at the edge of bone."""
     trusted = skull.cavity & ~edge & ~_calcified(skull, edge)
     gap = float(np.median(np.abs(np.diff(skull.heights_mm))))
     sigma = [_SMOOTH_MM / size for size in (gap, *skull.pixel_mm)]
@@ -93,7 +94,7 @@ def _excess(skull: Skull, edge: BoolMask) -> tuple[Voxels, Heights]:
     smooth -= _shine(skull, smooth, trusted)
     level = _brain_hu(skull, smooth, trusted)
     excess = np.where(known, smooth - level[:, None, None], np.float32(-np.inf))
-    return np.asarray(excess, dtype=np.float32), level
+    return np.asarray(excess, dtype=np.float32)
 
 
 def _edge_of_bone(skull: Skull) -> BoolMask:
@@ -184,11 +185,18 @@ def _brain_hu(skull: Skull, smooth: Voxels, trusted: BoolMask) -> Heights:
     return np.asarray(ndimage.median_filter(np.array(medians), size=3, mode="nearest"))
 
 
-def _pieces(skull: Skull, excess: Voxels, level: Heights, edge: BoolMask) -> BoolMask:
-    """Each piece out to half of the excess in its middle and to the bone, where it is not thin."""
+def _to_bone(skull: Skull, excess: Voxels, edge: BoolMask) -> Voxels:
+    """At the edge of bone, where the HU say nothing about soft tissue: the excess of what lies nearest."""
+    blind = edge & skull.cavity
+    size = (float(np.median(np.abs(np.diff(skull.heights_mm)))), *skull.pixel_mm)
+    unknown = ~(skull.cavity & ~edge)
+    nearest = ndimage.distance_transform_edt(unknown, size, return_distances=False, return_indices=True)
+    return np.where(blind, excess[tuple(nearest)], excess)
+
+
+def _pieces(skull: Skull, excess: Voxels) -> BoolMask:
+    """Each piece out to half way between its middle and what lies around it, where it is not thin."""
     core = _large(opened(excess > _CORE_HU, _THIN_MM, skull.pixel_mm), skull)
-    at_bone = np.where(edge & skull.cavity, skull.hu - level[:, None, None], np.float32(-np.inf))
-    excess_or_edge = np.maximum(excess, at_bone)
     numbers = cc3d.connected_components(core, connectivity=26)
     found = np.zeros_like(core)
     for number in range(1, int(numbers.max()) + 1):
@@ -197,12 +205,27 @@ def _pieces(skull: Skull, excess: Voxels, level: Heights, edge: BoolMask) -> Boo
             continue
         inner = deeper(piece, 1.5, skull.pixel_mm)
         middle = float(np.median(excess[inner if inner.any() else piece]))
-        dense = excess_or_edge > max(_EDGE_HU, middle / 2)
-        grown = piece
-        for _ in range(_PASSES):
-            grown = nearer(_with_neighbours(grown), _SPREAD_MM / _PASSES, skull.pixel_mm) & dense
-        found |= grown
+        rough = _grown(piece, excess > max(_EDGE_HU, middle / 2), skull)
+        around = _around(skull, excess, nearer(_with_neighbours(rough), _HALO_MM, skull.pixel_mm))
+        found |= _grown(piece, excess > np.maximum(_EDGE_HU, (middle + around) / 2), skull)
     return found
+
+
+def _around(skull: Skull, excess: Voxels, piece: BoolMask) -> Voxels:
+    """Excess of the tissue around a piece, blurred into it."""
+    other = np.isfinite(excess) & ~piece & (excess < _CORE_HU)
+    gap = float(np.median(np.abs(np.diff(skull.heights_mm))))
+    sigma = [_AROUND_MM / size for size in (gap, *skull.pixel_mm)]
+    weight = ndimage.gaussian_filter(other.astype(np.float32), sigma)
+    total = ndimage.gaussian_filter(np.where(other, excess, np.float32(0)), sigma)
+    return np.asarray(total / np.maximum(weight, np.float32(1e-3)))
+
+
+def _grown(piece: BoolMask, dense: BoolMask, skull: Skull) -> BoolMask:
+    """A piece and what is dense within reach of it."""
+    for _ in range(_PASSES):
+        piece = nearer(_with_neighbours(piece), _SPREAD_MM / _PASSES, skull.pixel_mm) & dense
+    return piece
 
 
 def _large(core: BoolMask, skull: Skull) -> BoolMask:

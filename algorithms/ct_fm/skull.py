@@ -10,6 +10,8 @@ from scipy import ndimage
 from algorithms.protocol import BoolMask, Unsuitable, Volume, Voxels
 
 _BONE_HU = 300.0
+_HALF_BONE_HU = 500.0
+_SLOPE_MM = 6.0
 _LESS_THAN_FLUID_HU = -30.0
 _WORKING_MM = 1.0
 _DIRECTIONS = 14
@@ -142,7 +144,16 @@ def _cavity(skull: Skull, *, rising: bool) -> BoolMask:
     hollow = float((around & ~soft).sum()) / max(1.0, float(around.sum()))
     if skull.volume_ml(cavity) < _LEAST_ML or hollow > _MOST_HOLLOW:
         raise Unsuitable("no skull around a brain is in view")
-    return cavity
+    return _to_half_bone(cavity, skull)
+
+
+def _to_half_bone(cavity: BoolMask, skull: Skull) -> BoolMask:
+    """Out to where bone fills half of a voxel: where the vault slopes, thick slices show bone much further in."""
+    partly = skull.bone & (skull.hu < _HALF_BONE_HU)
+    within = nearer(cavity, _SLOPE_MM, skull.pixel_mm) & (partly | cavity)
+    plane = np.zeros((3, 3, 3), dtype=np.bool_)
+    plane[1] = True
+    return np.asarray(ndimage.binary_propagation(cavity, plane, within))
 
 
 def _enclosed(bone: BoolMask) -> BoolMask:

@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import nibabel
 import numpy as np
 import numpy.typing as npt
@@ -47,9 +47,9 @@ def table(places: Places, items: list[dict[str, Any]], folder: Path) -> Table:
 
 def _fetch(places: Places, sop_instance_uid: str) -> Dataset:
     try:
-        found = httpx.post(f"{places.pacs}/tools/lookup", content=sop_instance_uid).raise_for_status().json()
-        file = httpx.get(f"{places.pacs}/instances/{found[0]['ID']}/file", timeout=60).raise_for_status()
-    except (httpx.HTTPError, IndexError):
+        found = httpx2.post(f"{places.pacs}/tools/lookup", content=sop_instance_uid).raise_for_status().json()
+        file = httpx2.get(f"{places.pacs}/instances/{found[0]['ID']}/file", timeout=60).raise_for_status()
+    except (httpx2.HTTPError, IndexError):
         raise DemonstrationFailed(f"the test PACS does not give back instance {sop_instance_uid}") from None
     return pydicom.dcmread(BytesIO(file.content))
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import httpx
+import httpx2
 from places import DemonstrationFailed, Places
 from rich.table import Table
 
@@ -18,9 +18,9 @@ def tables(places: Places, item: Json) -> list[Table]:
         DemonstrationFailed: the node does not give its findings.
     """
     try:
-        found = httpx.get(f"{places.node}/api/workitems/{item['uid']}/findings", timeout=30)
+        found = httpx2.get(f"{places.node}/api/workitems/{item['uid']}/findings", timeout=30)
         document = found.raise_for_status().json()
-    except httpx.HTTPError as error:
+    except httpx2.HTTPError as error:
         raise DemonstrationFailed(f"the findings of workitem {item['uid']} are not there: {error}") from None
     parts = (_verdicts, _segments, _regions, _landmarks, _similar)
     made = [part(document) for part in parts]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
+import httpx2
 from places import DemonstrationFailed, Places
 
 AINODE = Path(sys.executable).with_name("ainode")
@@ -87,9 +87,9 @@ def wait_for(url: str, name: str, still_running: Callable[[], None]) -> None:
     while time.monotonic() < deadline:
         still_running()
         try:
-            if httpx.get(url, timeout=5).is_success:
+            if httpx2.get(url, timeout=5).is_success:
                 return
-        except httpx.TransportError:
+        except httpx2.TransportError:
             pass
         time.sleep(0.2)
     raise DemonstrationFailed(f"{name} does not answer at {url} after {START_SECONDS} s")

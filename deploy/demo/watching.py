@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-import httpx
+import httpx2
 from places import DemonstrationFailed, Places
 from rich.table import Table
 
@@ -49,8 +49,8 @@ def watch(
 
 def _get(url: str, **parameters: str) -> list[Json]:
     try:
-        answer = httpx.get(url, params=parameters, timeout=30).raise_for_status()
-    except httpx.HTTPError as error:
+        answer = httpx2.get(url, params=parameters, timeout=30).raise_for_status()
+    except httpx2.HTTPError as error:
         raise DemonstrationFailed(f"{url} does not answer as it should: {error}") from None
     found: list[Json] = answer.json()
     return found

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import httpx
+import httpx2
 import structlog
 from sqlalchemy import Engine, and_, select, update
 
@@ -134,11 +134,11 @@ class Notices:
         """Send; an empty string, or what went wrong. Redirects are not followed."""
         told = self._settings.notices
         try:
-            with httpx.stream("POST", told.url, json=notice.body, timeout=told.timeout_seconds) as answer:
+            with httpx2.stream("POST", told.url, json=notice.body, timeout=told.timeout_seconds) as answer:
                 status = answer.status_code
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
             return f"{urlsplit(told.url).hostname}: {str(error) or type(error).__name__}"
-        return "" if httpx.codes.is_success(status) else f"{urlsplit(told.url).hostname} answered {status}"
+        return "" if httpx2.codes.is_success(status) else f"{urlsplit(told.url).hostname} answered {status}"
 
     def _record(self, notice: Notice, error: str) -> None:
         now = datetime.now(UTC)

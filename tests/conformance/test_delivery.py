@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
+import httpx2
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.dataset import FileMetaDataset
@@ -43,8 +43,8 @@ def pacs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
 
 @pytest.fixture(autouse=True)
 def emptied(pacs: Orthanc) -> None:
-    for patient in httpx.get(f"{pacs.http_url}/patients").json():
-        httpx.delete(f"{pacs.http_url}/patients/{patient}")
+    for patient in httpx2.get(f"{pacs.http_url}/patients").json():
+        httpx2.delete(f"{pacs.http_url}/patients/{patient}")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
-import httpx
+import httpx2
 import nibabel
 import numpy as np
 import pytest
@@ -124,8 +124,8 @@ def test_a_pacs_stores_and_finds_every_object(results, tmp_path: Path) -> None:
         files[-1].write_bytes(item.content)
     with orthanc(tmp_path) as pacs:
         delivery.deliver(files, Destination(name="pacs", dicomweb_url=pacs.dicomweb_url), "AINODE")
-        found = httpx.get(f"{pacs.dicomweb_url}/studies/2.25.1001/instances", timeout=30).json()
-        frame = httpx.get(
+        found = httpx2.get(f"{pacs.dicomweb_url}/studies/2.25.1001/instances", timeout=30).json()
+        frame = httpx2.get(
             f"{pacs.dicomweb_url}/studies/2.25.1001/series/{results['picture'].series_instance_uid}"
             f"/instances/{results['picture'].sop_instance_uid}/frames/1",
             headers={"Accept": 'multipart/related; type="application/octet-stream"; transfer-syntax=*'},

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 
 from tests.orthanc_server import Orthanc
 
@@ -102,7 +102,7 @@ class Node:
         return done
 
     def get(self, path: str) -> Any:
-        return httpx.get(f"{self.url}{path}", timeout=30).raise_for_status().json()
+        return httpx2.get(f"{self.url}{path}", timeout=30).raise_for_status().json()
 
     def send(self, folder: Path) -> None:
         self.run("send", folder, f"AINODE@127.0.0.1:{self.dicom_port}")
@@ -121,8 +121,8 @@ class Node:
         assert self.process.poll() is None, (self.state / "node.log").read_text()
         try:
             with socket.create_connection(("127.0.0.1", self.dicom_port), 1):
-                return httpx.get(f"{self.url}/readyz", timeout=5).is_success
-        except (OSError, httpx.HTTPError):
+                return httpx2.get(f"{self.url}/readyz", timeout=5).is_success
+        except (OSError, httpx2.HTTPError):
             return False
 
 

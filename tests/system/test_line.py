@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2
 import nibabel
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def study_of(folder: Path) -> str:
 
 
 def in_pacs(pacs: Orthanc, study: str) -> list[dict[str, Any]]:
-    answer = httpx.get(f"{pacs.http_url}/dicom-web/studies/{study}/instances", timeout=30)
+    answer = httpx2.get(f"{pacs.http_url}/dicom-web/studies/{study}/instances", timeout=30)
     return answer.raise_for_status().json() if answer.content else []
 
 
@@ -51,12 +51,12 @@ def results_in(pacs: Orthanc, study: str) -> list[str]:
 
 
 def fetch(pacs: Orthanc, sop_instance_uid: str) -> bytes:
-    found = httpx.post(
+    found = httpx2.post(
         f"{pacs.http_url}/tools/find",
         json={"Level": "Instance", "Query": {"SOPInstanceUID": sop_instance_uid}},
         timeout=30,
     ).json()
-    return httpx.get(f"{pacs.http_url}/instances/{found[0]}/file", timeout=30).content
+    return httpx2.get(f"{pacs.http_url}/instances/{found[0]}/file", timeout=30).content
 
 
 def segments_of(content: bytes) -> dict[str, np.ndarray]:
@@ -109,7 +109,7 @@ def test_a_phantom_comes_back_as_seg_and_sr_that_lie_right(node: Node, pacs: Ort
         dice = 2 * (expected & found).sum() / (expected.sum() + found.sum())
         assert dice >= least, label
 
-    table = httpx.get(f"{node.url}/api/workitems/{item['uid']}/features").text.splitlines()
+    table = httpx2.get(f"{node.url}/api/workitems/{item['uid']}/features").text.splitlines()
     document = node.get(f"/api/workitems/{item['uid']}/findings")
     assert len(table) - 1 == len(document["measurements"]) >= 30 * len(masks)
     assert {s["label"]: s["voxels"] for s in document["segments"]} == {

@@ -58,7 +58,7 @@ def test_destinations_can_come_from_the_environment(monkeypatch):
         ('[dicom]\nhost = "10.0.0.5"', "calling_ae_titles must list who may send"),
         ('[[destinations]]\nname = "a"\nport = 104', "belong together"),
         ('[[destinations]]\nname = "a"', "give dicomweb_url"),
-        ('[notices]\nurl = "alarm.example.org"', "notices: url is no address of a web server"),
+        ('[notices]\nurl = "alarm.example.org"', "notices.url: it is no address of a web server"),
         (
             '[[destinations]]\nname = "a"\ndicomweb_url = "u"\n'
             '[[destinations]]\nname = "a"\ndicomweb_url = "v"\n',
