@@ -16,6 +16,7 @@ from algorithms.ct_fm.skull import Heights, Skull, deeper, find_skull, nearer, o
 from algorithms.protocol import BoolMask, Unsuitable, Volume, Voxels
 
 _SMOOTH_MM = 1.3
+_SHARP_MM = 0.7
 _TABLE_MM = 1.2
 _ROOF_MM = 6.0
 _REACH = 0.08
@@ -71,8 +72,7 @@ def hyperdense(volume: Volume) -> Hyperdense:
         Unsuitable: no HU, no axial slices, or no skull around a brain in view.
     """
     skull = find_skull(volume)
-    edge = _edge_of_bone(skull)
-    found = _pieces(skull, _to_bone(skull, _excess(skull, edge), edge))
+    found = _found(skull)
     mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
     fine = found.repeat(skull.step, axis=1).repeat(skull.step, axis=2)
     mask[:, : fine.shape[1], : fine.shape[2]] = fine
@@ -80,21 +80,40 @@ def hyperdense(volume: Volume) -> Hyperdense:
     return Hyperdense(mask, ml, skull.volume_ml(skull.cavity), _doubt(skull, found, ml))
 
 
-def _excess(skull: Skull, edge: BoolMask) -> Voxels:
-    """Smoothed HU above the brain, less the shine of the skull; -inf at the edge of bone."""
+def _found(skull: Skull) -> BoolMask:
+    """What is denser than the brain; looked for again once the brain is measured without it."""
+    edge = _edge_of_bone(skull)
     trusted = skull.cavity & ~edge & ~_calcified(skull, edge)
+    even, sharp = (_smoothed(skull, trusted, sigma_mm) for sigma_mm in (_SMOOTH_MM, _SHARP_MM))
+    found = np.zeros_like(trusted)
+    for _ in range(2):
+        blood = nearer(found, _HALO_MM, skull.pixel_mm)
+        expected = _expected(skull, even, trusted & ~blood)
+        found = _pieces(skull, *(_to_bone(skull, hu - expected, edge) for hu in (even, sharp)), edge)
+        if not found.any():
+            break
+    return found
+
+
+def _smoothed(skull: Skull, trusted: BoolMask, sigma_mm: float) -> Voxels:
+    """Means of what is trusted around each voxel, -inf where there is too little."""
     gap = float(np.median(np.abs(np.diff(skull.heights_mm))))
-    sigma = [_SMOOTH_MM / size for size in (gap, *skull.pixel_mm)]
-    sigma[0] *= gap < 2 * _SMOOTH_MM
+    sigma = [sigma_mm / size for size in (gap, *skull.pixel_mm)]
+    sigma[0] *= gap < 2 * sigma_mm
     weight = ndimage.gaussian_filter(trusted.astype(np.float32), sigma)
     total = ndimage.gaussian_filter(np.where(trusted, skull.hu, np.float32(0)), sigma)
     known = skull.cavity & (weight > _REACH)
-    smooth = np.where(known, total / np.maximum(weight, np.float32(1e-6)), np.float32(0))
-    smooth -= _drift(skull, smooth, trusted)
-    smooth -= _shine(skull, smooth, trusted)
-    level = _brain_hu(skull, smooth, trusted)
-    excess = np.where(known, smooth - level[:, None, None], np.float32(-np.inf))
-    return np.asarray(excess, dtype=np.float32)
+    smooth = np.where(known, total / np.maximum(weight, np.float32(1e-6)), np.float32(-np.inf))
+    return np.asarray(smooth, dtype=np.float32)
+
+
+def _expected(skull: Skull, even: Voxels, brain: BoolMask) -> Voxels:
+    """HU that brain would have in each place: its median in the slice, slow drift and the shine of bone."""
+    flat = np.where(np.isfinite(even), even, np.float32(0))
+    drift = _drift(skull, flat, brain)
+    shine = _shine(skull, flat - drift, brain)
+    level = _brain_hu(skull, flat - drift - shine, brain)
+    return np.asarray(drift + shine + level[:, None, None], dtype=np.float32)
 
 
 def _edge_of_bone(skull: Skull) -> BoolMask:
@@ -194,20 +213,20 @@ def _to_bone(skull: Skull, excess: Voxels, edge: BoolMask) -> Voxels:
     return np.where(blind, excess[tuple(nearest)], excess)
 
 
-def _pieces(skull: Skull, excess: Voxels) -> BoolMask:
+def _pieces(skull: Skull, even: Voxels, sharp: Voxels, edge: BoolMask) -> BoolMask:
     """Each piece out to half way between its middle and what lies around it, where it is not thin."""
-    core = _large(opened(excess > _CORE_HU, _THIN_MM, skull.pixel_mm), skull)
+    core = _large(opened(even > _CORE_HU, _THIN_MM, skull.pixel_mm), skull)
     numbers = cc3d.connected_components(core, connectivity=26)
     found = np.zeros_like(core)
     for number in range(1, int(numbers.max()) + 1):
         piece = numbers == number
-        if skull.volume_ml(piece) < _LEAST_CORE_ML:
+        if skull.volume_ml(piece & ~edge) < _LEAST_CORE_ML:
             continue
         inner = deeper(piece, 1.5, skull.pixel_mm)
-        middle = float(np.median(excess[inner if inner.any() else piece]))
-        rough = _grown(piece, excess > max(_EDGE_HU, middle / 2), skull)
-        around = _around(skull, excess, nearer(_with_neighbours(rough), _HALO_MM, skull.pixel_mm))
-        found |= _grown(piece, excess > np.maximum(_EDGE_HU, (middle + around) / 2), skull)
+        middle = float(np.median(even[inner if inner.any() else piece]))
+        rough = _grown(piece, sharp > max(_EDGE_HU, middle / 2), skull)
+        around = _around(skull, even, nearer(_with_neighbours(rough), _HALO_MM, skull.pixel_mm))
+        found |= _grown(piece, sharp > np.maximum(_EDGE_HU, (middle + around) / 2), skull)
     return found
 
 
