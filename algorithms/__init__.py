@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from algorithms.body_part.options import needs as body_part_weights
 from algorithms.chest_ct.options import Options
-from algorithms.ct_fm import options as ct_fm
+from algorithms.ct_fm import options as ct_fm_options
 from algorithms.protocol import Algorithm, CatalogueEntry
 
 if TYPE_CHECKING:
@@ -59,21 +59,29 @@ def _retrieval(options: dict[str, str], device: str, store: "Store") -> Algorith
 
 
 def _whole_body_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    ct_fm.chosen("ct-wholebody", ct_fm.WHOLE_BODY_OPTIONS, options)
-    return (ct_fm.WHOLE_BODY,)
+    ct_fm_options.chosen("ct-wholebody", ct_fm_options.WHOLE_BODY_OPTIONS, options)
+    return (ct_fm_options.WHOLE_BODY,)
 
 
 def _tumour_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    ct_fm.chosen("ct-tumor", ct_fm.TUMOUR_OPTIONS, options)
-    return (ct_fm.TUMOUR,)
+    ct_fm_options.chosen("ct-tumor", ct_fm_options.TUMOUR_OPTIONS, options)
+    return (ct_fm_options.TUMOUR,)
 
 
 def _triage_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    return (ct_fm.TRIAGE[ct_fm.chosen("head-ct-triage", ct_fm.TRIAGE_OPTIONS, options)["weights"]],)
+    return (
+        ct_fm_options.TRIAGE[
+            ct_fm_options.chosen("head-ct-triage", ct_fm_options.TRIAGE_OPTIONS, options)["weights"]
+        ],
+    )
 
 
 def _retrieval_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    return (ct_fm.ENCODER[ct_fm.chosen("ct-retrieval", ct_fm.RETRIEVAL_OPTIONS, options)["weights"]],)
+    return (
+        ct_fm_options.ENCODER[
+            ct_fm_options.chosen("ct-retrieval", ct_fm_options.RETRIEVAL_OPTIONS, options)["weights"]
+        ],
+    )
 
 
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(

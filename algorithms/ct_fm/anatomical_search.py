@@ -1,13 +1,15 @@
 """The place in one CT that matches a point in another.
 
-A patch around the point is compared with patches of the other CT by the cosine of their embeddings (Pai et
-al., arXiv:2501.09001, `scripts/semantic_search_quantitative.py`): first with patches all over the body, then
-more and more densely around the best of them. Published is the first pass alone, and the centre of its best
-patch as the answer.
+A patch around the point is compared with patches of the other CT by the cosine of their embeddings (Pai
+et al., arXiv:2501.09001, `scripts/semantic_search_quantitative.py`). Published is one pass, and the centre
+of the best patch as the answer. Here the patches beside the point must match those beside the answer as
+well, which tells the left from the right and a shoulder from a heart; then the answer moves uphill in ever
+smaller steps.
 """
 
 from dataclasses import dataclass
-from typing import Final
+from itertools import product
+from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,17 +17,29 @@ from scipy import ndimage
 
 from algorithms.ct_fm.embedding import Encoder, Vectors, unit
 from algorithms.ct_fm.patches import Grid
-from algorithms.protocol import Code, Progress, SaliencyMap, Unsuitable, Volume, Voxels, part, silent
-from algorithms.spatial import resample
+from algorithms.protocol import (
+    BoolMask,
+    Code,
+    Progress,
+    SaliencyMap,
+    Unsuitable,
+    Volume,
+    Voxels,
+    part,
+    silent,
+)
+from algorithms.spatial import Shape, resample
 from algorithms.terminology import NO_UNITS
 
 SALIENCY: Final = Code("130404", "DCM", "Saliency")
 
+Point = tuple[float, float, float]
 _Places = npt.NDArray[np.float64]
 """Voxels with fractions (place, 3)."""
 
-_CANDIDATES = 3  # of the first pass, that are looked at more closely
-_NEIGHBOURS = np.concatenate([np.eye(3), -np.eye(3)])
+_BESIDE = np.concatenate([np.eye(3), -np.eye(3)])
+_WITH_BESIDE = np.concatenate([np.zeros((1, 3)), _BESIDE])
+_AROUND = np.array([offset for offset in product((-1.0, 0.0, 1.0), repeat=3) if any(offset)])
 _SIGMA_MM = 5.0
 _AIR = 0.05  # scaled; about -870 HU
 
@@ -37,17 +51,15 @@ class Match:
     Attributes:
         position_mm: in patient LPS of the other CT.
         similarity: cosine of the embeddings there and at the point.
-        heat: similarity all over the other CT, 0 to 1.
+        heat: how well each place of the other CT matches, 0 to 1.
     """
 
-    position_mm: tuple[float, float, float]
+    position_mm: Point
     similarity: float
     heat: SaliencyMap
 
 
-def locate(
-    source: Volume, point_mm: tuple[float, float, float], target: Volume, encoder: Encoder, progress: Progress
-) -> Match:
+def locate(source: Volume, point_mm: Point, target: Volume, encoder: Encoder, progress: Progress) -> Match:
     """Find the place in one CT that matches a point in another.
 
     Args:
@@ -60,61 +72,80 @@ def locate(
     Raises:
         Unsuitable: the point lies outside the source, or a volume is no CT in Hounsfield units.
     """
-    query = _query(source, point_mm, encoder)
     sampling = encoder.search
+    step = np.maximum(1.0, np.round(np.array(sampling.patch) * (1 - sampling.overlap)))
+    query = _Query.of(source, point_mm, step, encoder)
     grid = Grid.of(target, sampling.spacing_mm).cropped()
-    search = _Search(encoder, grid, query)
-    step = np.array([max(1.0, size * (1 - sampling.overlap)) for size in sampling.patch])
-    places, shape = _lattice(grid.voxels, step)
-    similarity = search.similarity(places, part(progress, 0.0, 0.7))
-    best, likeness = search.refined(places, similarity, step, part(progress, 0.7, 1.0))
+    embedded = _Embedded(encoder, grid)
+    lattice = _Lattice.over(grid.voxels, step)
+    agreement = lattice.agreement(embedded.vectors(lattice.places, part(progress, 0.0, 0.8)), query)
+    best = lattice.places[int(agreement.argmax())]
+    best, likeness = embedded.climbed(best, step / 2, query.vectors[0], part(progress, 0.8, 1.0))
     x, y, z = (float(mm) for mm in grid.position_mm(best))
-    return Match((x, y, z), likeness, _heat(similarity.reshape(shape), step, grid))
+    return Match((x, y, z), likeness, _heat(agreement.reshape(lattice.shape), lattice, grid))
 
 
-class _Search:
-    """Compares places of a grid with a point in the space of an encoder."""
+@dataclass(frozen=True, eq=False)
+class _Query:
+    """The embeddings of the patch at a point, and of those beside it that lie in the image.
 
-    def __init__(self, encoder: Encoder, grid: Grid, query: Vectors) -> None:
+    Attributes:
+        offsets: (patch, 3), in steps; the point itself first.
+        vectors: (patch, feature), of unit length.
+    """
+
+    offsets: npt.NDArray[np.intp]
+    vectors: Vectors
+
+    @classmethod
+    def of(cls, source: Volume, point_mm: Point, step: _Places, encoder: Encoder) -> Self:
+        if not _inside(source, np.array(point_mm)):
+            place = ", ".join(f"{mm:g}" for mm in point_mm)
+            raise Unsuitable(f"the point {place} mm lies outside the image")
+        grid = Grid.of(source, encoder.search.spacing_mm)
+        points = np.array(point_mm) + (_WITH_BESIDE * step) @ grid.affine_mm[:3, :3].T
+        patches = [_patch(grid, point, encoder.search.patch) for point in points]
+        kept = [
+            n
+            for n, (point, patch) in enumerate(zip(points, patches, strict=True))
+            if n == 0 or (_inside(source, point) and (patch > _AIR).any())
+        ]
+        vectors = encoder.vectors([patches[n] for n in kept], len(kept), silent)
+        return cls(_WITH_BESIDE[kept].astype(np.intp), unit(vectors))
+
+
+class _Embedded:
+    """A CT whose places are embedded when they are asked for."""
+
+    def __init__(self, encoder: Encoder, grid: Grid) -> None:
         self._encoder = encoder
-        self._query = query
         self._patch = np.array(encoder.search.patch)
-        around = [(size // 2 + 1, size // 2 + 1) for size in self._patch]
-        self._voxels = np.pad(grid.voxels, around)
+        self._voxels = np.pad(grid.voxels, [(size // 2, size // 2) for size in self._patch])
         self._last = np.array(grid.voxels.shape) - 1
 
-    def similarity(self, places: _Places, progress: Progress) -> npt.NDArray[np.float32]:
-        """Cosine similarity at places, which are rounded to voxels; -1 where there is only air."""
-        found = np.full(len(places), -1.0, dtype=np.float32)
-        first = np.rint(places).astype(int) + 1
+    def vectors(self, places: _Places, progress: Progress) -> Vectors:
+        """Embeddings (place, feature) of unit length; 0 where there is only air."""
+        first = np.rint(places).astype(int)
         patches = [self._voxels[tuple(map(slice, low, low + self._patch))] for low in first]
-        bodily = [i for i, patch in enumerate(patches) if (patch > _AIR).any()]
-        if bodily:
-            vectors = self._encoder.vectors((patches[i] for i in bodily), len(bodily), progress)
-            found[bodily] = unit(vectors) @ self._query
-        return found
+        bodily = [n for n, patch in enumerate(patches) if (patch > _AIR).any()]
+        if not bodily:
+            raise Unsuitable("there is only air in the image")
+        found = unit(self._encoder.vectors((patches[n] for n in bodily), len(bodily), progress))
+        vectors = np.zeros((len(places), found.shape[1]), dtype=np.float32)
+        vectors[bodily] = found
+        return vectors
 
-    def refined(
-        self, places: _Places, similarity: npt.NDArray[np.float32], step: _Places, progress: Progress
+    def climbed(
+        self, place: _Places, step: _Places, query: Vectors, progress: Progress
     ) -> tuple[_Places, float]:
-        """The best place, and how similar it is: the best of some candidates, after ever smaller moves."""
-        order = np.argsort(-similarity)[:_CANDIDATES]
-        climbed = [
-            self._climbed(places[i], float(similarity[i]), step, part(progress, n / len(order), 1.0))
-            for n, i in enumerate(order)
-        ]
-        return max(climbed, key=lambda place: place[1])
-
-    def _climbed(
-        self, place: _Places, likeness: float, step: _Places, progress: Progress
-    ) -> tuple[_Places, float]:
-        """Uphill from a place: to the best of its neighbours, and where none is better, by half the step."""
-        place = np.rint(place)
-        step = np.rint(step / 2)
+        """Uphill in similarity to a query: to the best neighbour; where none is better, by half the step."""
+        place, step = np.rint(place), np.rint(step)
+        likeness = float(self.vectors(place[None], silent)[0] @ query)
         while True:
-            around = np.clip(place + _NEIGHBOURS * step, 0, self._last)
-            similarity = self.similarity(around, progress)
+            around = np.clip(place + _AROUND * step, 0, self._last)
+            similarity = self.vectors(around, silent) @ query
             best = int(similarity.argmax())
+            progress(1 / float(step.max()), "refining")
             if similarity[best] > likeness:
                 place, likeness = around[best], float(similarity[best])
             elif step.max() > 1:
@@ -123,47 +154,67 @@ class _Search:
                 return place, likeness
 
 
-def _query(source: Volume, point_mm: tuple[float, float, float], encoder: Encoder) -> Vectors:
-    """The embedding of the patch whose middle is the point."""
-    _refuse_outside(source, point_mm)
-    sampling = encoder.search
-    grid = Grid.of(source, sampling.spacing_mm)
+@dataclass(frozen=True, eq=False)
+class _Lattice:
+    """Places a step apart from end to end of an array.
+
+    Attributes:
+        places: voxels (place, 3).
+        shape: how many there are along each axis.
+        first: the first place.
+        step: in voxels along each axis.
+    """
+
+    places: _Places
+    shape: Shape
+    first: _Places
+    step: _Places
+
+    @classmethod
+    def over(cls, voxels: Voxels, step: _Places) -> Self:
+        axes = [np.arange((n - 1) % s / 2, n, s) for n, s in zip(voxels.shape, step, strict=True)]
+        places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
+        a, b, c = (len(axis) for axis in axes)
+        return cls(places, (a, b, c), places[0], step)
+
+    def agreement(self, vectors: Vectors, query: _Query) -> npt.NDArray[np.float32]:
+        """Mean similarity (place,) of a place and those beside it to a point and those beside it."""
+        on_lattice = vectors.reshape(*self.shape, -1)
+        bodily: BoolMask = np.asarray(on_lattice.any(axis=-1))
+        total = np.zeros(self.shape, dtype=np.float32)
+        for offset, vector in zip(query.offsets, query.vectors, strict=True):
+            similarity = on_lattice @ vector
+            unknown = float(similarity[bodily].mean())  # of what lies beyond the image or in the air
+            known = np.pad(np.where(bodily, similarity, unknown), 1, constant_values=unknown)
+            total += known[tuple(slice(1 + o, 1 + o + n) for o, n in zip(offset, self.shape, strict=True))]
+        return np.where(bodily, total / len(query.vectors), -1).ravel().astype(np.float32)
+
+
+def _inside(image: Volume, point_mm: npt.NDArray[np.float64]) -> bool:
+    index = np.linalg.solve(image.affine_mm, [*point_mm, 1.0])[:3]
+    return bool((index >= -0.5).all() and (index <= np.array(image.voxels.shape) - 0.5).all())
+
+
+def _patch(grid: Grid, point_mm: npt.NDArray[np.float64], shape: Shape) -> Voxels:
+    """The patch with a point in its middle."""
     onto = grid.affine_mm.copy()
-    middle = np.array(sampling.patch) // 2
-    onto[:3, 3] = np.array(point_mm) - onto[:3, :3] @ middle
-    patch = resample(grid.voxels, grid.affine_mm, sampling.patch, onto, order=1, outside=0.0)
-    return unit(encoder.vectors([patch], 1, silent)[0])
+    onto[:3, 3] = point_mm - onto[:3, :3] @ (np.array(shape) // 2)
+    return resample(grid.voxels, grid.affine_mm, shape, onto, order=1, outside=0.0)
 
 
-def _refuse_outside(source: Volume, point_mm: tuple[float, float, float]) -> None:
-    index = np.linalg.solve(source.affine_mm, [*point_mm, 1.0])[:3]
-    if (index < -0.5).any() or (index > np.array(source.voxels.shape) - 0.5).any():
-        place = ", ".join(f"{mm:g}" for mm in point_mm)
-        raise Unsuitable(f"the point {place} mm lies outside the image")
-
-
-def _lattice(voxels: Voxels, step: _Places) -> tuple[_Places, tuple[int, ...]]:
-    """Places a step apart from end to end of an array, and how many there are along each axis."""
-    axes = [
-        np.arange((length - 1) % mm / 2, length, mm) for length, mm in zip(voxels.shape, step, strict=True)
-    ]
-    places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-    return places, tuple(len(axis) for axis in axes)
-
-
-def _heat(similarity: npt.NDArray[np.float32], step: _Places, grid: Grid) -> SaliencyMap:
-    """Similarity of the first pass, 0 to 1, smooth over 5 mm, at the spacing of the encoder."""
-    affine = grid.affine_mm @ np.diag([*step, 1.0])
-    offset = [(length - 1) % mm / 2 for length, mm in zip(grid.voxels.shape, step, strict=True)]
-    affine[:3, 3] = grid.position_mm(np.array(offset))
-    low, high = float(similarity.min()), float(similarity.max())
-    normal = (similarity - low) / max(high - low, 1e-6)
-    shape = grid.voxels.shape
+def _heat(agreement: npt.NDArray[np.float32], lattice: _Lattice, grid: Grid) -> SaliencyMap:
+    """Agreement as a map at the spacing of the encoder: 0 to 1, then smooth over 5 mm, as published."""
+    bodily = agreement > -1
+    low, high = float(agreement[bodily].min()), float(agreement[bodily].max())
+    normal = np.where(bodily, (agreement - low) / max(high - low, 1e-6), 0).astype(np.float32)
+    onto_lattice = np.diag([*(1 / lattice.step), 1.0])
+    onto_lattice[:3, 3] = 1 - lattice.first / lattice.step  # the edge is repeated once
+    a, b, c = grid.voxels.shape
     fine = resample(
         np.pad(normal, 1, mode="edge"),
-        affine @ np.array([[1, 0, 0, -1], [0, 1, 0, -1], [0, 0, 1, -1], [0, 0, 0, 1.0]]),
-        (shape[0], shape[1], shape[2]),
-        grid.affine_mm,
+        np.linalg.inv(onto_lattice),
+        (a, b, c),
+        np.eye(4),
         order=1,
         outside=0.0,
     )

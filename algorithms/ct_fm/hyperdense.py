@@ -82,14 +82,15 @@ def hyperdense(volume: Volume) -> Hyperdense:
 
 def _found(skull: Skull) -> BoolMask:
     """What is denser than the brain; looked for again once the brain is measured without it."""
-    edge = _edge_of_bone(skull)
+    edge = _with_spurs(skull, _edge_of_bone(skull))
     trusted = skull.cavity & ~edge & ~_calcified(skull, edge)
     even, sharp = (_smoothed(skull, trusted, sigma_mm) for sigma_mm in (_SMOOTH_MM, _SHARP_MM))
     found = np.zeros_like(trusted)
     for _ in range(2):
         blood = nearer(found, _HALO_MM, skull.pixel_mm)
         expected = _expected(skull, even, trusted & ~blood)
-        found = _pieces(skull, *(_to_bone(skull, hu - expected, edge) for hu in (even, sharp)), edge)
+        flat, fine = (_to_bone(skull, hu - expected, edge) for hu in (even, sharp))
+        found = _pieces(skull, flat, fine, edge)
         if not found.any():
             break
     return found
@@ -184,11 +185,20 @@ def _shine(skull: Skull, smooth: Voxels, trusted: BoolMask) -> Voxels:
     return np.interp(around, at, rise).astype(np.float32)
 
 
+def _with_spurs(skull: Skull, edge: BoolMask) -> BoolMask:
+    """The edge of bone, with what is as dense as calcifications and joined to it, and the halo of that."""
+    within = edge | _dense_as_calcium(skull)
+    joined = ndimage.binary_propagation(edge, np.ones((1, 3, 3), dtype=np.bool_), within)
+    return edge | nearer(joined & ~edge, _HALO_MM, skull.pixel_mm)
+
+
 def _calcified(skull: Skull, edge: BoolMask) -> BoolMask:
     """Calcifications that bone does not hold, and the halo of partial volume around them."""
-    dense = ndimage.gaussian_filter(skull.hu, (0.0, 0.5, 0.5)) > _CALCIFIED_HU
-    dense &= skull.cavity & ~edge
-    return nearer(dense, _HALO_MM, skull.pixel_mm)
+    return nearer(_dense_as_calcium(skull) & ~edge, _HALO_MM, skull.pixel_mm)
+
+
+def _dense_as_calcium(skull: Skull) -> BoolMask:
+    return np.asarray(skull.cavity & (ndimage.gaussian_filter(skull.hu, (0.0, 0.5, 0.5)) > _CALCIFIED_HU))
 
 
 def _brain_hu(skull: Skull, smooth: Voxels, trusted: BoolMask) -> Heights:

@@ -148,7 +148,7 @@ def _cavity(skull: Skull, *, rising: bool) -> BoolMask:
 
 
 def _to_half_bone(cavity: BoolMask, skull: Skull) -> BoolMask:
-    """Out to where bone fills half of a voxel: where the vault slopes, thick slices show bone much further in."""
+    """Out to where bone fills half of a voxel; at a sloping vault thick slices show some bone far inside."""
     partly = skull.bone & (skull.hu < _HALF_BONE_HU)
     within = nearer(cavity, _SLOPE_MM, skull.pixel_mm) & (partly | cavity)
     plane = np.zeros((3, 3, 3), dtype=np.bool_)

@@ -1,4 +1,4 @@
-"""The loop of the recipe: steps of an optimiser that can be interrupted, and the running mean of the weights."""
+"""The loop of the recipe: steps that can be interrupted, and the running mean of the weights."""
 
 import sys
 import time
@@ -55,6 +55,7 @@ def learn(
     mean = {key: value.detach().clone() for key, value in module.state_dict().items()}
     optimizer = torch.optim.AdamW((p for p in module.parameters() if p.requires_grad), weight_decay=1e-2)
     first = _resume(state, module, optimizer, mean)
+    module.train()
     losses, began = [], time.monotonic()
     for step in range(first, schedule.steps):
         for group in optimizer.param_groups:
@@ -75,7 +76,8 @@ def learn(
 
 def settle(module: nn.Module, batches: list[tuple[torch.Tensor, ...]]) -> None:
     """Give the batch norms the statistics of some batches under the weights as they are now."""
-    norms = [norm for norm in module.modules() if isinstance(norm, nn.BatchNorm3d) and norm.training]
+    kinds = nn.BatchNorm1d, nn.BatchNorm3d
+    norms = [norm for norm in module.modules() if isinstance(norm, kinds) and norm.training]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches

@@ -5,7 +5,7 @@ they learn on small pieces of heads which cells hold blood. With those levels fi
 that it learns on whole heads: whether there is blood at all, and again where.
 """
 
-from typing import Final
+from typing import Final, cast
 
 import torch
 from torch import nn
@@ -19,6 +19,7 @@ SPLIT: Final = 3
 
 _SHOWING = 2  # the first of the four windows show blood: blood and subdural
 _CELL_WEIGHT = 5.0  # of a cell with blood
+_LEAST_SHARE = 0.3  # of a cell that is said to hold blood
 
 
 class LowerLevels(nn.Module):
@@ -37,7 +38,7 @@ class LowerLevels(nn.Module):
             bleed: share of blood in each voxel, of the same shape.
         """
         features = self.features(hu)
-        return where_loss(self.guide(features), cells_of(bleed, 2 ** (SPLIT - 1)))[None]
+        return where_loss(self.guide(features), shares_of(bleed))[None]
 
     def features(self, hu: torch.Tensor) -> torch.Tensor:
         """What the guide sees: (batch, feature, cell, cell, cell)."""
@@ -56,7 +57,11 @@ class LowerLevels(nn.Module):
 
 
 class UpperLevels(nn.Module):
-    """The other levels and the head of the network, and a guide for each of those levels."""
+    """The other levels and the head of the network, and a guide for each of those levels.
+
+    Blood fills few cells, so that the mean over all of them hardly moves: while it learns, the head gets
+    the mean on the scale of its own spread. `fold` then makes that part of the head's first layer.
+    """
 
     def __init__(self, network: TriageNetwork) -> None:
         super().__init__()
@@ -64,38 +69,65 @@ class UpperLevels(nn.Module):
         self.head = network.head
         widths = (network.encoder.init_filters * 2 ** (SPLIT + i) for i in range(len(self.layers)))
         self.guides = nn.ModuleList(_guide(width) for width in widths)
+        self.scale = nn.BatchNorm1d(_first_layer(network.head).in_features, affine=False)
 
-    def forward(self, below: torch.Tensor, bleed: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
+    def forward(self, below: torch.Tensor, shares: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         """The losses of whole heads: of the one word, then of where, level by level.
 
         Args:
             below: what the lower levels give, (batch, feature, cell, cell, cell).
-            bleed: 0 or 1 for each of those cells, of one window, (batch, cell, cell, cell).
+            shares: of blood, as `shares_of`.
             positive: 0 or 1 for each head.
         """
         losses, features = [], below
         for number, (level, guide) in enumerate(zip(self.layers, self.guides, strict=True)):
             features = level.get_submodule("blocks")(features)
-            losses.append(where_loss(guide(features), cells_of(bleed, 2**number)))
+            losses.append(where_loss(guide(features), coarser(shares, 2 ** (number + 1))))
             features = level.get_submodule("downsample")(features)
-        word = functional.binary_cross_entropy_with_logits(self.head(features).flatten(), positive)
-        return torch.stack([word, *losses])
+        pool, flatten, *layers = self.head
+        logits = nn.Sequential(pool, flatten, self.scale, *layers)(features).flatten()
+        return torch.stack([functional.binary_cross_entropy_with_logits(logits, positive), *losses])
+
+    def fold(self) -> None:
+        """Let the first layer of the head do, once and for all, what scaled its input."""
+        first, mean, variance = _first_layer(self.head), self.scale.running_mean, self.scale.running_var
+        if mean is None or variance is None:
+            raise ValueError("the scale keeps no statistics")
+        with torch.no_grad():
+            first.weight.div_((variance + self.scale.eps).sqrt())
+            first.bias.sub_(first.weight @ mean)
 
 
-def cells_of(bleed: torch.Tensor, size: int) -> torch.Tensor:
-    """Whether cells of `size` voxels along each axis hold blood: 0 or 1, (batch, cell, cell, cell)."""
-    return (functional.max_pool3d(bleed[:, None], size)[:, 0] >= 0.5).float()
+def _first_layer(head: nn.Sequential) -> nn.Linear:
+    return cast("nn.Linear", head[2])
 
 
-def where_loss(logits: torch.Tensor, cells: torch.Tensor) -> torch.Tensor:
+def shares_of(bleed: torch.Tensor) -> torch.Tensor:
+    """The share of blood in the cells that the guide of the lower levels speaks of.
+
+    Args:
+        bleed: share of blood in each voxel, (batch, slice, row, column).
+    """
+    return functional.avg_pool3d(bleed[:, None], 2 ** (SPLIT - 1))[:, 0]
+
+
+def coarser(shares: torch.Tensor, factor: int) -> torch.Tensor:
+    """The greatest share among the cells that become one."""
+    return functional.max_pool3d(shares[:, None], factor)[:, 0]
+
+
+def where_loss(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     """Weighted cross entropy over the copies of the head, one for each window, that show blood.
+
+    Cells that hold a little blood count for nothing.
 
     Args:
         logits: (batch, 1, 4 x cell, cell, cell).
-        cells: the truth for one copy, (batch, cell, cell, cell).
+        shares: of blood, in one copy, (batch, cell, cell, cell).
     """
-    target = cells.repeat(1, _SHOWING, 1, 1)[:, None]
-    weight = 1 + (_CELL_WEIGHT - 1) * target
+    target = (shares >= _LEAST_SHARE).float()
+    weight = (shares == 0).float() + _CELL_WEIGHT * target
+    target, weight = (t.repeat(1, _SHOWING, 1, 1)[:, None] for t in (target, weight))
     return functional.binary_cross_entropy_with_logits(logits[:, :, : target.shape[2]], target, weight)
 
 

@@ -23,10 +23,9 @@ BRAIN_HU: Final = 32.0
 _COARSE: Final[Shape] = (10, 32, 32)
 _FINE: Final[Shape] = (5, 16, 16)
 _OVERLAP = 0.25
-_REFINED = 4  # coarse boxes that are looked at again with fine ones
-_MOST_FINE = 48
+_REFINED = 2  # coarse boxes that are looked at again with fine ones
 _TISSUE_HU = -200.0
-_LEAST_TISSUE = 0.25  # of a box
+_LEAST_TISSUE = 0.5  # of a box
 _STRIDE = 4  # of the third level
 
 
@@ -114,11 +113,13 @@ class CoveredLogits:
 
 
 def _finer(coarse: Drops, shape: Shape) -> tuple[Box, ...]:
-    """Fine boxes over the coarse ones that matter most."""
-    region = np.zeros(shape, dtype=np.bool_)
+    """Fine boxes in each of the coarse ones that matter most."""
+    fine: list[Box] = []
     for box in coarse.strongest(_REFINED).boxes:
+        region = np.zeros(shape, dtype=np.bool_)
         region[box] = True
-    return boxes_over(region, _FINE, _OVERLAP, 0.5)[:_MOST_FINE]
+        fine += boxes_over(region, _FINE, _OVERLAP, 0.0)
+    return tuple(fine)
 
 
 def _in_channels_last(stack: torch.Tensor) -> torch.Tensor:

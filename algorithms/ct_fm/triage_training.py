@@ -21,7 +21,7 @@ from algorithms.ct_fm.calibration import Calibration, Values
 from algorithms.ct_fm.triage_augmentation import Head, augment
 from algorithms.ct_fm.triage_heads import StoredHead, render
 from algorithms.ct_fm.triage_learning import Schedule, learn, settle
-from algorithms.ct_fm.triage_levels import SPLIT, LowerLevels, UpperLevels, cells_of
+from algorithms.ct_fm.triage_levels import LowerLevels, UpperLevels, shares_of
 from algorithms.ct_fm.triage_network import TriageNetwork
 from algorithms.ct_fm.triage_preparation import SHAPE, windowed
 from algorithms.spatial import Shape
@@ -36,11 +36,11 @@ CARD: Final = {
     "intended use": "Research use only: whether a head CT without contrast shows a fresh bleed",
 }
 FIRST_TRAINED, FIRST_CALIBRATED = 500_000, 600_000
-LOWER, UPPER = Schedule(1500, 8, 1e-2), Schedule(400, 8, 3e-3)
+LOWER, UPPER = Schedule(1500, 8, 1e-2), Schedule(700, 8, 3e-3)
 _SEED = 20
 _PIECE: Final[Shape] = (16, 32, 32)
 _PIECES = 12  # of each head
-_VIEWS = 2  # of each head, augmented in different ways
+_VIEWS = 3  # of each head, augmented in different ways
 _SETTLING = 40  # batches whose statistics the batch norms keep
 
 Tensors = tuple[torch.Tensor, ...]
@@ -61,11 +61,12 @@ def train(heads: Sequence[StoredHead], folder: Path) -> TriageNetwork:
     seen = seen_by(lower, heads)
     learn(upper, lambda step: _batch(seen, UPPER, step), UPPER, folder / "upper.pt")
     settle(upper, [_batch(seen, UPPER, UPPER.steps + extra) for extra in range(_SETTLING)])
+    upper.fold()
     return network.eval()
 
 
 def pieces_of(heads: Sequence[StoredHead]) -> Tensors:
-    """Pieces of augmented heads: Hounsfield units and blood, (piece, slice, row, column) in half precision."""
+    """Pieces of augmented heads: Hounsfield units and blood, (piece, slice, row, column), float16."""
     drawn = []
     for number, stored in enumerate(heads):
         rng = np.random.default_rng((_SEED, number))
@@ -76,16 +77,16 @@ def pieces_of(heads: Sequence[StoredHead]) -> Tensors:
 
 
 def seen_by(lower: LowerLevels, heads: Sequence[StoredHead]) -> Tensors:
-    """What the upper levels learn from: whole heads as the lower ones see them, cells, and the one word."""
-    below, cells, positive = [], [], []
+    """Whole heads as the lower levels see them, and where and whether they bleed."""
+    below, shares, positive = [], [], []
     for view in range(1, _VIEWS + 1):
         for number, stored in enumerate(heads):
             head = augment(stored.read(), np.random.default_rng((_SEED, number, view)))
             with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
                 below.append(lower.below(head.hu[None])[0].half().clone())
-            cells.append(cells_of(head.bleed[None], 2**SPLIT)[0])
+            shares.append(shares_of(head.bleed[None])[0])
             positive.append(float(stored.positive))
-    return torch.stack(below), torch.stack(cells), torch.tensor(positive)
+    return torch.stack(below), torch.stack(shares), torch.tensor(positive)
 
 
 def make(folder: Path, network: TriageNetwork, others: Sequence[StoredHead]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import typer
 from pydicom import Dataset
 
+from algorithms.ct_fm.options import TUMOUR
 from algorithms.protocol import BoolMask, Volume
 from algorithms.spatial import Labels
 from algorithms.weights import BUNDLED, Checkpoint, Store, WeightsFaulty, WeightsMissing
@@ -26,6 +27,7 @@ Steps = Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")]
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
 Rate = Annotated[float, typer.Option("--learning-rate", min=0.0, help="After the warm-up.")]
 
+_TUMOUR: Final = "tumor"  # what `ct-tumor` calls the class it shows
 _FEWEST_SLICES: Final = 8
 _NIFTI: Final = (".nii", ".nii.gz")
 
@@ -72,7 +74,7 @@ def finetune(
     inputs: Inputs,
     *,
     out: Out,
-    name: Annotated[str, typer.Option(help="Name of the weights.")] = "ct-fm-tumor",
+    name: Annotated[str, typer.Option(help="Name of the weights.")] = TUMOUR,
     encoder: Annotated[
         str, typer.Option(help="Weights to start from; `none` for nothing.")
     ] = "ct-fm-encoder",
@@ -110,7 +112,8 @@ def finetune(
             lambda done, loss: progress(done / steps, f"step {done}, loss {loss:.3f}"),
             checked(device),
         )
-    fine_tuning.save(out, name, network, recipe, names, f"{len(cases)} series, from {encoder}")
+    classes = [_TUMOUR] if name == TUMOUR and len(names) == 1 else names
+    fine_tuning.save(out, name, network, recipe, classes, f"{len(cases)} series, from {encoder}")
     say(f"{name} from {len(cases)} series with {', '.join(names)} is in {out}. Research use only.")
 
 

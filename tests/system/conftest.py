@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from node.jobs.routebook import DEFAULT_ROUTES
 from tests.orthanc_server import Orthanc, orthanc
 from tests.system.nodes import Node
 
@@ -29,13 +30,15 @@ def pacs(tmp_path: Path) -> Iterator[Orthanc]:
 
 @pytest.fixture
 def make_node(tmp_path: Path) -> Iterator[Callable[..., Node]]:
-    """Make nodes that are stopped at the end."""
+    """Make nodes that have the first of the built-in routes, chest CT, and are stopped at the end."""
     made: list[Node] = []
+    routes = tmp_path / "chest-ct-only.toml"
+    routes.write_text("[[routes]]".join(DEFAULT_ROUTES.read_text().split("[[routes]]")[:2]))
 
     def make(**environment: str) -> Node:
         state = tmp_path / f"state-{len(made)}"
         state.mkdir()
-        made.append(Node(state, environment))
+        made.append(Node(state, {"AINODE__ROUTES__FILE": str(routes), **environment}))
         return made[-1]
 
     yield make

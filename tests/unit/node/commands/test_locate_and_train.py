@@ -1,0 +1,126 @@
+"""`locate`, `pretrain` and `finetune`, as a person at the command line has them."""
+
+import json
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+
+from algorithms.phantoms import torso
+from algorithms.phantoms.labels import Label
+from algorithms.weights import Store
+from node.__main__ import main
+from tests.synthetic_study import write
+
+MM = 6.0
+
+
+def ainode(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    return left.value.code
+
+
+@pytest.fixture(scope="module")
+def bodies(tmp_path_factory):
+    """Two chests as DICOM, and the middle of the airways in each."""
+    made = []
+    for seed in (4000, 4001):
+        body = torso(seed, spacing_mm=MM, bottom_mm=-60.0, top_mm=280.0)
+        folder = tmp_path_factory.mktemp(f"body{seed}")
+        write(folder / "dicom", body.hu, (MM, MM, MM), seed)
+        slice_, row, column = np.argwhere(body.labels == Label.AIRWAY).mean(axis=0) * MM
+        made.append((folder, np.array([column, row, slice_]), body))
+    return made
+
+
+def test_a_place_is_found_and_told_as_json(bodies, capsys):
+    (source, point, _), (target, wanted, _) = bodies
+    text = ",".join(f"{mm:.1f}" for mm in point)
+    assert ainode("locate", source / "dicom", target / "dicom", "--point", text, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"position_mm", "SOPInstanceUID", "row", "column", "similarity"}
+    assert np.linalg.norm(found["position_mm"] - wanted) < 40
+    names = {pydicom.dcmread(f).SOPInstanceUID: f for f in (target / "dicom").iterdir()}
+    shown = pydicom.dcmread(names[found["SOPInstanceUID"]])
+    assert float(shown.ImagePositionPatient[2]) == pytest.approx(found["position_mm"][2], abs=MM / 2 + 0.01)
+    assert found["row"] == pytest.approx(found["position_mm"][1] / MM, abs=0.51)
+    assert found["column"] == pytest.approx(found["position_mm"][0] / MM, abs=0.51)
+    assert 0 < found["similarity"] <= 1
+
+
+def test_the_heat_map_is_a_parametric_map_of_the_target(bodies, tmp_path):
+    (source, point, _), (target, _, _) = bodies
+    text = ",".join(f"{mm:.1f}" for mm in point)
+    status = ainode("locate", source / "dicom", target / "dicom", "--point", text, "--heat-map", tmp_path)
+    assert status == 0
+    heat = pydicom.dcmread(tmp_path / "saliency.dcm")
+    assert heat.SOPClassUID.name == "Parametric Map Storage"
+    assert heat.StudyInstanceUID == pydicom.dcmread(next((target / "dicom").iterdir())).StudyInstanceUID
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["--point", "1,2"], 2, "three numbers"),
+        (["--point", "0,0,9000"], 1, "outside the image"),
+        (["--point", "100,100,100", "--option", "weights=none"], 2, "weights is 'none'"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_a_sentence(bodies, capsys, arguments, status, said):
+    folder = bodies[0][0] / "dicom"
+    assert ainode("locate", folder, folder, *arguments) == status
+    assert said in capsys.readouterr().err
+
+
+def test_an_encoder_is_pretrained_on_dicom_nifti_and_phantoms(bodies, tmp_path, capsys):
+    body = bodies[1][2]
+    affine = np.diag([-MM, -MM, MM, 1.0])
+    nibabel.save(nibabel.Nifti1Image(body.hu.transpose(2, 1, 0), affine), tmp_path / "ct.nii.gz")
+    small = ("--filters", 2, "--spacing", 12, "--patch", 16, "--steps", 2)
+    given = (bodies[0][0] / "dicom", tmp_path / "ct.nii.gz", "--phantoms", 1)
+    assert ainode("pretrain", *given, "--out", tmp_path, "--name", "own", *small) == 0
+    assert "2 series and 1 phantoms" in capsys.readouterr().out
+    checkpoint = Store((tmp_path,)).get("own")
+    assert checkpoint.config["search"]["spacing_mm"] == [12.0, 12.0, 12.0]
+    assert checkpoint.shapes()["conv_init.weight"] == (2, 1, 3, 3, 3)
+
+
+def test_nothing_to_learn_from_is_said(tmp_path, capsys):
+    assert ainode("pretrain", "--out", tmp_path, "--steps", 1) == 2
+    assert "nothing to learn from" in capsys.readouterr().err
+
+
+def test_a_label_map_beside_a_series_is_learned(bodies, tmp_path, capsys):
+    folder, _, body = bodies[0]
+    lungs = np.isin(body.labels, (Label.LEFT_LUNG, Label.RIGHT_LUNG)).astype(np.uint8)
+    affine = np.diag([-MM, -MM, MM, 1.0])
+    nibabel.save(nibabel.Nifti1Image(lungs.transpose(2, 1, 0), affine), folder / "truth.nii.gz")
+    (folder / "truth.json").write_text('{"1": "tumor"}')
+    assert (
+        ainode(
+            "pretrain",
+            folder,
+            "--out",
+            tmp_path,
+            "--filters",
+            2,
+            "--patch",
+            16,
+            "--spacing",
+            12,
+            "--steps",
+            1,
+        )
+        == 0
+    )
+    given = ("--out", tmp_path, "--steps", 2, "--patch", 32, "--spacing", 12)
+    assert ainode("finetune", folder, "--encoder", "ct-fm-encoder", *given) == 0
+    assert "1 series with tumor" in capsys.readouterr().out
+    assert Store((tmp_path,)).get("ct-fm-tumor").config["classes"] == ["background", "tumor"]
+
+
+def test_series_without_labels_cannot_be_finetuned_on(bodies, tmp_path, capsys):
+    assert ainode("finetune", bodies[1][0], "--encoder", "none", "--out", tmp_path) == 2
+    assert "no series has labels" in capsys.readouterr().err
