@@ -145,6 +145,29 @@ def search(pairs: int, encoder: Encoder) -> None:
         )
 
 
+def search_labelled(data: Path, bodies: int, encoder: Encoder) -> None:
+    """Print how far the places of phantoms, found in the labelled CT, lie from those of its labels."""
+    folder = data / "ct-labelled-totalsegmentator/nifti"
+    voxels, affine = nifti(folder / "example_ct.nii.gz")
+    labels, _ = nifti(folder / "example_seg_fast_force_split.nii.gz")
+    abdomen = Volume(voxels, affine, "HU", "CT", tuple(map(str, range(len(voxels)))))
+    wanted = {
+        name: affine[:3, :3] @ np.argwhere(labels == number).mean(axis=0) + affine[:3, 3]
+        for name, number in {"spleen": 1, "liver": 5, "stomach": 6, "L4": 28, "L2": 30}.items()
+    }
+    errors: dict[str, list[float]] = {name: [] for name in wanted}
+    for seed in range(bodies):
+        source, known = landmarks(FIRST_HELD_OUT_SEED + 500 + seed)
+        for name, place in wanted.items():
+            x, y, z = map(float, known[name])
+            found = locate(source, (x, y, z), abdomen, encoder, silent).position_mm
+            errors[name].append(float(np.linalg.norm(found - place)))
+    every = np.concatenate(list(errors.values()))
+    print(f"search in the labelled abdomen: n = {len(every)}, median {np.median(every):.0f} mm")
+    for name, values in errors.items():
+        print(f"  {name:12s} {', '.join(f'{value:.0f}' for value in values)} mm")
+
+
 def main() -> None:
     """Measure all."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -156,6 +179,7 @@ def main() -> None:
     chosen = parser.parse_args()
     encoder = Encoder(Store((chosen.weights,)).get(WEIGHTS), "cpu")
     search(chosen.pairs, encoder)
+    search_labelled(chosen.data, 4, encoder)
     gallery = real(chosen.data) | {f"phantom {i}": v for i, v in enumerate(phantoms(chosen.phantoms))}
     for pooling in chosen.pooling:
         recall(gallery, encoder, pooling)

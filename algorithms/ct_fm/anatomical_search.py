@@ -37,9 +37,9 @@ Point = tuple[float, float, float]
 _Places = npt.NDArray[np.float64]
 """Voxels with fractions (place, 3)."""
 
-_BESIDE = np.concatenate([np.eye(3), -np.eye(3)])
-_WITH_BESIDE = np.concatenate([np.zeros((1, 3)), _BESIDE])
 _AROUND = np.array([offset for offset in product((-1.0, 0.0, 1.0), repeat=3) if any(offset)])
+_WITH_AROUND = np.concatenate([np.zeros((1, 3)), _AROUND])
+_UNSEEN = 0.1  # share of the surroundings that counts as seen and neither like nor unlike the point's
 _SIGMA_MM = 5.0
 _AIR = 0.05  # scaled; about -870 HU
 
@@ -103,7 +103,7 @@ class _Query:
             place = ", ".join(f"{mm:g}" for mm in point_mm)
             raise Unsuitable(f"the point {place} mm lies outside the image")
         grid = Grid.of(source, encoder.search.spacing_mm)
-        points = np.array(point_mm) + (_WITH_BESIDE * step) @ grid.affine_mm[:3, :3].T
+        points = np.array(point_mm) + (_WITH_AROUND * step) @ grid.affine_mm[:3, :3].T
         patches = [_patch(grid, point, encoder.search.patch) for point in points]
         kept = [
             n
@@ -111,7 +111,7 @@ class _Query:
             if n == 0 or (_inside(source, point) and (patch > _AIR).any())
         ]
         vectors = encoder.vectors([patches[n] for n in kept], len(kept), silent)
-        return cls(_WITH_BESIDE[kept].astype(np.intp), unit(vectors))
+        return cls(_WITH_AROUND[kept].astype(np.intp), unit(vectors))
 
 
 class _Embedded:
@@ -178,16 +178,27 @@ class _Lattice:
         return cls(places, (a, b, c), places[0], step)
 
     def agreement(self, vectors: Vectors, query: _Query) -> npt.NDArray[np.float32]:
-        """Mean similarity (place,) of a place and those beside it to a point and those beside it."""
+        """How much more a place and those beside it resemble a point and those beside it than others do.
+
+        Args:
+            vectors: of the places (place, feature); 0 where there is only air.
+            query: the point.
+
+        Returns:
+            Mean surplus over the mean similarity (place,), lower where less of the surroundings is in view;
+            minus infinity in the air.
+        """
         on_lattice = vectors.reshape(*self.shape, -1)
         bodily: BoolMask = np.asarray(on_lattice.any(axis=-1))
         total = np.zeros(self.shape, dtype=np.float32)
+        count = np.full(self.shape, _UNSEEN * len(query.vectors), dtype=np.float32)
         for offset, vector in zip(query.offsets, query.vectors, strict=True):
             similarity = on_lattice @ vector
-            unknown = float(similarity[bodily].mean())  # of what lies beyond the image or in the air
-            known = np.pad(np.where(bodily, similarity, unknown), 1, constant_values=unknown)
-            total += known[tuple(slice(1 + o, 1 + o + n) for o, n in zip(offset, self.shape, strict=True))]
-        return np.where(bodily, total / len(query.vectors), -1).ravel().astype(np.float32)
+            surplus = np.where(bodily, similarity - similarity[bodily].mean(), 0)
+            beside = tuple(slice(1 + o, 1 + o + n) for o, n in zip(offset, self.shape, strict=True))
+            total += np.pad(surplus, 1)[beside]
+            count += np.pad(bodily, 1)[beside]
+        return np.where(bodily, total / count, -np.inf).ravel().astype(np.float32)
 
 
 def _inside(image: Volume, point_mm: npt.NDArray[np.float64]) -> bool:
@@ -204,9 +215,10 @@ def _patch(grid: Grid, point_mm: npt.NDArray[np.float64], shape: Shape) -> Voxel
 
 def _heat(agreement: npt.NDArray[np.float32], lattice: _Lattice, grid: Grid) -> SaliencyMap:
     """Agreement as a map at the spacing of the encoder: 0 to 1, then smooth over 5 mm, as published."""
-    bodily = agreement > -1
+    bodily = np.isfinite(agreement)
     low, high = float(agreement[bodily].min()), float(agreement[bodily].max())
-    normal = np.where(bodily, (agreement - low) / max(high - low, 1e-6), 0).astype(np.float32)
+    lifted = np.where(bodily, agreement, low) - low
+    normal = (lifted / max(high - low, 1e-6)).astype(np.float32)
     onto_lattice = np.diag([*(1 / lattice.step), 1.0])
     onto_lattice[:3, 3] = 1 - lattice.first / lattice.step  # the edge is repeated once
     a, b, c = grid.voxels.shape

@@ -5,7 +5,7 @@ they learn on small pieces of heads which cells hold blood. With those levels fi
 that it learns on whole heads: whether there is blood at all, and again where.
 """
 
-from typing import Final, cast
+from typing import Final
 
 import torch
 from torch import nn
@@ -69,7 +69,7 @@ class UpperLevels(nn.Module):
         self.head = network.head
         widths = (network.encoder.init_filters * 2 ** (SPLIT + i) for i in range(len(self.layers)))
         self.guides = nn.ModuleList(_guide(width) for width in widths)
-        self.scale = nn.BatchNorm1d(_first_layer(network.head).in_features, affine=False)
+        self.scale = nn.BatchNorm1d(self.head.get_parameter("2.weight").shape[1], affine=False)
 
     def forward(self, below: torch.Tensor, shares: torch.Tensor, positive: torch.Tensor) -> torch.Tensor:
         """The losses of whole heads: of the one word, then of where, level by level.
@@ -90,16 +90,11 @@ class UpperLevels(nn.Module):
 
     def fold(self) -> None:
         """Let the first layer of the head do, once and for all, what scaled its input."""
-        first, mean, variance = _first_layer(self.head), self.scale.running_mean, self.scale.running_var
-        if mean is None or variance is None:
-            raise ValueError("the scale keeps no statistics")
+        weight, bias = self.head.get_parameter("2.weight"), self.head.get_parameter("2.bias")
+        mean, variance = self.scale.get_buffer("running_mean"), self.scale.get_buffer("running_var")
         with torch.no_grad():
-            first.weight.div_((variance + self.scale.eps).sqrt())
-            first.bias.sub_(first.weight @ mean)
-
-
-def _first_layer(head: nn.Sequential) -> nn.Linear:
-    return cast("nn.Linear", head[2])
+            weight.div_((variance + self.scale.eps).sqrt())
+            bias.sub_(weight @ mean)
 
 
 def shares_of(bleed: torch.Tensor) -> torch.Tensor:

@@ -150,11 +150,11 @@ def produce(
     if order.covers:
         with watch.stage("cover"):
             _must_cover(order.covers, volume, means, part(progress, 0.1, 0.2))
+    with watch.stage("load"):
+        algorithm = _load(entry, options, means)
     if given:
         findings = Findings(given.segments)
     else:
-        with watch.stage("load"):
-            algorithm = _load(entry, options, means)
         findings = _found(algorithm, volume, order.stability, part(progress, 0.2, 0.8), watch)
     findings = _with_similar(findings, str(sources[0].StudyInstanceUID), means)
     # Features of shape and texture take voxels for boxes, which those of other stacks are not.

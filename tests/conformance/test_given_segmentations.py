@@ -23,7 +23,7 @@ from algorithms.weights import Store
 from node.errors import IrregularGeometry, Quarantined, UnknownOption, UnsuitableImage
 from node.inbound import segmentations, volumes
 from node.jobs.inputs import Input
-from node.jobs.production import Produced, Stopwatch, produce, provenance_of
+from node.jobs.production import Means, Produced, Stopwatch, produce, provenance_of
 from node.jobs.series import study_of
 from node.outbound import gate, seg, sr_reading
 from node.outbound.equipment import encoded
@@ -47,9 +47,8 @@ def radiomics(
         entry,
         source.images,
         made_by,
+        Means(Store(()), "cpu"),
         segmentation=source.segmentation,
-        store=Store(()),
-        device="cpu",
         progress=silent,
         watch=Stopwatch(),
     )
@@ -129,7 +128,7 @@ def test_features_of_our_own_segmentation_read_again_are_those_of_the_run(
     images = sorted((shared_data / "seg-sr-examples" / "dcmqi" / "ct-3slice").iterdir())
     entry = replace(ENTRY, name="threshold", version="1", load=lambda *_: Threshold())
     made_by = provenance_of(entry, {}, [str(h.SOPInstanceUID) for h in volumes.headers(images)], Store(()))
-    first = produce(entry, images, made_by, store=Store(()), device="cpu", progress=silent, watch=Stopwatch())
+    first = produce(entry, images, made_by, Means(Store(()), "cpu"), progress=silent, watch=Stopwatch())
     first.save(tmp_path)
     again, report = radiomics(images, tmp_path / "seg.dcm")
     assert again.findings.measurements == first.findings.measurements
@@ -241,8 +240,7 @@ def test_radiomics_takes_no_options_of_its_own_and_no_image_alone(tmp_path: Path
             ENTRY,
             sorted(tmp_path.glob("image-*")),
             made_by,
-            store=Store(()),
-            device="cpu",
+            Means(Store(()), "cpu"),
             progress=silent,
             watch=Stopwatch(),
         )
