@@ -1,6 +1,6 @@
 """The bundled encoder: is the same patient found again, and the same place in another patient?
 
-python benchmarks/retrieval.py [--weights FOLDER] [--data ../shared/data] [--phantoms 100] [--pairs 8]
+python benchmarks/retrieval.py [--weights FOLDER] [--data ../shared/data] [--phantoms 100] [--pairs 5]
     [--pooling minimum mean]
 
 Retrieval: the gallery are phantoms whose seeds were in no training, and the shared CTs; the queries are the
@@ -174,12 +174,13 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, default=BUNDLED)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--phantoms", type=int, default=100)
-    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--pooling", nargs="*", default=["minimum", "mean"])
     chosen = parser.parse_args()
     encoder = Encoder(Store((chosen.weights,)).get(WEIGHTS), "cpu")
-    search(chosen.pairs, encoder)
-    search_labelled(chosen.data, 4, encoder)
+    if chosen.pairs:
+        search(chosen.pairs, encoder)
+        search_labelled(chosen.data, 4, encoder)
     gallery = real(chosen.data) | {f"phantom {i}": v for i, v in enumerate(phantoms(chosen.phantoms))}
     for pooling in chosen.pooling:
         recall(gallery, encoder, pooling)

@@ -12,7 +12,7 @@ import pytest
 from tests.system.nodes import free_port
 from tests.system.test_line import LEAST_DICE
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = ("AINODE_HTTP_PORT", "AINODE_DICOM_PORT", "ORTHANC_HTTP_PORT", "ORTHANC_DICOM_PORT")
@@ -32,7 +32,7 @@ def demo(tmp_path: Path) -> Demo:
             capture_output=True,
             text=True,
             check=False,
-            timeout=280,
+            timeout=800,
         )
 
     return run
