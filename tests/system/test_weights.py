@@ -171,4 +171,7 @@ def test_without_a_network_a_pull_ends_with_a_sentence_and_the_other_way(node: N
     node.environment |= {"HF_HUB_OFFLINE": "1"}
     assert "HF_HUB_OFFLINE is set" in node.run("weights", "pull", "ct-fm-encoder", status=1).stderr
     node.environment |= {"AINODE__HUB__ENDPOINT": "hub"}
-    assert "hub: endpoint is no address" in node.run("weights", "pull", "ct-fm-encoder", status=2).stderr
+    assert (
+        "hub.endpoint: it is no address of a web server"
+        in node.run("weights", "pull", "ct-fm-encoder", status=2).stderr
+    )

@@ -1,11 +1,14 @@
 """`locate`, `pretrain` and `finetune`, as a person at the command line has them."""
 
 import json
+import logging
+import warnings
 
 import nibabel
 import numpy as np
 import pydicom
 import pytest
+import structlog
 
 from algorithms.phantoms import torso
 from algorithms.phantoms.labels import Label
@@ -14,6 +17,18 @@ from node.__main__ import main
 from tests.synthetic_study import write
 
 MM = 6.0
+
+
+@pytest.fixture(autouse=True)
+def _settings_of_this_process(monkeypatch):
+    """The command sets up the whole process; the tests after it get theirs back."""
+    levels = {name: logging.getLogger(name).level for name in ("pydicom", "pynetdicom")}
+    monkeypatch.setattr(pydicom.config.settings, "reading_validation_mode", pydicom.config.WARN)
+    with warnings.catch_warnings():
+        yield
+    structlog.reset_defaults()
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def ainode(*arguments):
