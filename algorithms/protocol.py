@@ -8,7 +8,7 @@ No handedness is assumed: a series stacked from feet to head is left-handed in t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -316,6 +316,17 @@ class Algorithm(Protocol):
         Raises:
             Unsuitable: the image is not what the algorithm is made for.
         """
+
+
+@runtime_checkable
+class Explains(Protocol):
+    """An algorithm that shows, once it has found, what its findings rest on.
+
+    That may take longer than finding: nobody who is urgent has to wait for it.
+    """
+
+    def explain(self, image: Volume, findings: Findings, progress: Progress) -> SaliencyMap | None:
+        """What speaks for the findings that `run` gave for the image; None where nobody asked."""
 
 
 def silent(fraction: float, stage: str) -> None:

@@ -1,9 +1,11 @@
 """Volume of hyperdense tissue on synthetic head CTs against the truth, by kind of bleed.
 
-`python -m benchmarks.head_ct [COUNT [COLUMNS]]`: seeds 0 to COUNT - 1, every sixth without a bleed.
+python -m benchmarks.head_ct [--first SEED] [--count 36] [--columns 512]
+
+Every sixth head is without a bleed, each of the others has a bleed of another kind.
 """
 
-import sys
+import argparse
 import time
 
 import numpy as np
@@ -15,11 +17,11 @@ _LEAST_ML = 5.0
 _KINDS = (None, *Bleed)
 
 
-def measure(count: int, columns: int) -> None:
+def measure(seeds: range, columns: int) -> None:
     """Print each case, then the error of each kind over the bleeds of 5 ml or more."""
     errors: dict[Bleed, list[float]] = {kind: [] for kind in Bleed}
     false_ml: list[float] = []
-    for seed in range(count):
+    for seed in seeds:
         kind = _KINDS[seed % len(_KINDS)]
         phantom = head_ct(seed, bleed=kind, columns=columns)
         start = time.perf_counter()
@@ -41,6 +43,17 @@ def measure(count: int, columns: int) -> None:
     print(f"without a bleed: {len(false_ml)} cases, largest {max(false_ml, default=0.0):.1f} ml")
 
 
+def main() -> None:
+    """Measure the seeds that are asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--count", type=int, default=36)
+    parser.add_argument("--columns", type=int, default=512)
+    given = parser.parse_args()
+    measure(range(given.first, given.first + given.count), given.columns)
+
+
 if __name__ == "__main__":
-    arguments = [int(argument) for argument in sys.argv[1:]]
-    measure(*(arguments + [48, 512][len(arguments) :]))
+    main()

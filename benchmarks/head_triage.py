@@ -58,14 +58,16 @@ def whole(triage: HeadTriage, name: str, volume: Volume) -> None:
     """One run of the algorithm."""
     start = time.perf_counter()
     findings = triage.run(volume, silent)
-    seconds = time.perf_counter() - start
+    found = time.perf_counter()
+    triage.explain(volume, findings, silent)
+    explained = time.perf_counter()
     (score,) = findings.scores
     ml = findings.measurements[0].value
     verdict = score.verdict.meaning if score.verdict else ""
     shape = " x ".join(map(str, volume.voxels.shape))
     print(
-        f"{name}, {shape}, saliency {triage.explains}: {seconds:.1f} s, probability {score.value:.3f}, "
-        f"{verdict}, {ml:.1f} ml, {score.urgency}"
+        f"{name}, {shape}: {found - start:.1f} s, saliency {explained - found:.1f} s, "
+        f"probability {score.value:.3f}, {verdict}, {ml:.1f} ml, {score.urgency}"
     )
 
 
@@ -78,17 +80,13 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--store", type=Path, default=BUNDLED)
     arguments = parser.parse_args()
-    store = Store((arguments.store,))
-    plain = HeadTriage.from_options({"saliency": "false"}, "cpu", store)
-    explaining = HeadTriage.from_options({}, "cpu", store)
-    discrimination(plain, render(arguments.heads, range(arguments.first, arguments.first + arguments.count)))
-    phantom = head_ct(arguments.first + arguments.count + 1).volume
+    triage = HeadTriage.from_options({}, "cpu", Store((arguments.store,)))
+    discrimination(triage, render(arguments.heads, range(arguments.first, arguments.first + arguments.count)))
+    whole(triage, "phantom", head_ct(arguments.first + arguments.count + 1).volume)
     folder = arguments.data / "ct-head" / "ge-hispeed-tilted"
-    for triage in (plain, explaining):
-        whole(triage, "phantom", phantom)
-        if folder.is_dir():
-            tilted, _headers = volumes.read(sorted(folder.glob("*.dcm")), any_stack=True)
-            whole(triage, "tilted head", tilted)
+    if folder.is_dir():
+        tilted, _headers = volumes.read(sorted(folder.glob("*.dcm")), any_stack=True)
+        whole(triage, "tilted head", tilted)
 
 
 if __name__ == "__main__":

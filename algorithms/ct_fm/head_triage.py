@@ -22,7 +22,6 @@ from algorithms.protocol import (
     Segment,
     Unsuitable,
     Volume,
-    part,
 )
 from algorithms.spatial import evened
 from algorithms.terminology import NO_UNITS
@@ -45,7 +44,7 @@ class HeadTriage:
 
     Attributes:
         classifier: says how likely a head is abnormal.
-        explains: whether occlusion saliency is computed.
+        explains: whether it shows what a result rests on.
     """
 
     classifier: TriageClassifier
@@ -75,13 +74,21 @@ class HeadTriage:
             raise Unsuitable(f"{volume.modality} in {volume.unit} units; a CT in Hounsfield units is needed")
         progress(0.0, "measuring hyperdense tissue")
         dense = hyperdense(volume)
-        progress(0.2, "preparing the head")
+        progress(0.5, "preparing the head")
         head = PreparedHead.of(evened(volume))
-        progress(0.3, "judging the head")
+        progress(0.7, "judging the head")
         score = self._score(self.classifier.probability(head), dense.ml)
-        saliency = self._saliency(head, score, part(progress, 0.4, 1.0)) if self.explains else None
         progress(1.0, "done")
-        return Findings(*_found(dense), scores=(score,), saliency=saliency)
+        return Findings(*_found(dense), scores=(score,))
+
+    def explain(self, volume: Volume, findings: Findings, progress: Progress) -> SaliencyMap | None:
+        """Cover parts of the head and see how far its logit drops."""
+        if not self.explains:
+            return None
+        head = PreparedHead.of(evened(volume))
+        (score,) = findings.scores
+        voxels = self.classifier.saliency(head, score.verdict != NORMAL, progress)
+        return SaliencyMap("Occlusion sensitivity", SALIENCY, NO_UNITS, voxels, head.affine_mm)
 
     def _score(self, probability: float, hyperdense_ml: float) -> Score:
         verdict = verdict_of(probability, self.classifier.thresholds, hyperdense_ml)
@@ -96,10 +103,6 @@ class HeadTriage:
             finding=NORMALITY,
             verdict=verdict,
         )
-
-    def _saliency(self, head: PreparedHead, score: Score, progress: Progress) -> SaliencyMap:
-        voxels = self.classifier.saliency(head, score.verdict != NORMAL, progress)
-        return SaliencyMap("Occlusion sensitivity", SALIENCY, NO_UNITS, voxels, head.affine_mm)
 
 
 def _found(dense: Hyperdense) -> tuple[tuple[Segment, ...], tuple[Measurement, ...]]:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from sqlalchemy import Engine, and_, select, update
+from sqlalchemy import Connection, Engine, and_, select, update
 
 from node.config import Jobs
 from node.errors import LeaseLost
@@ -116,13 +116,21 @@ class Outbox:
             if notice:
                 insert_once(connection, notices, notice)
             values = {"run_uid": run_uid, "seconds": dict(seconds), "stage": "deliver", "progress": 1.0}
-            values["urgency"] = urgency
-            if connection.execute(update(workitems).where(held(item)).values(**values)).rowcount != 1:
-                raise LeaseLost(f"attempt {item.attempt} at workitem {item.uid} lost its lease")
-            superseded = select(workitems.c.superseded).where(workitems.c.uid == item.uid)
-            if urgency != HIGH or connection.scalar(superseded):
-                return []
-            return lift(connection, item.study_instance_uid)
+            return _urgent(connection, item, urgency, values)
+
+    def hasten(self, item: Workitem) -> list[Workitem]:
+        """Record, before there are results, that the findings are of HIGH urgency.
+
+        A run that fails later leaves it so: a person is to look at the images all the same.
+
+        Returns:
+            Other workitems of the study that are to be woken.
+
+        Raises:
+            LeaseLost: the attempt lost its lease.
+        """
+        with self._engine.begin() as connection:
+            return _urgent(connection, item, HIGH, {})
 
     def results(self, run_uid: str | None) -> list[Result]:
         """The stored objects of a run, in the order they are to be sent: what is referred to first."""
@@ -154,3 +162,16 @@ class Outbox:
                     confirmed_at=now if state == CONFIRMED else None,
                 )
             )
+
+
+def _urgent(
+    connection: Connection, item: Workitem, urgency: str | None, values: Mapping[str, Any]
+) -> list[Workitem]:
+    """Record the urgency of a claimed workitem with other values; what is to be woken for it."""
+    recorded = update(workitems).where(held(item)).values(**values, urgency=urgency)
+    if connection.execute(recorded).rowcount != 1:
+        raise LeaseLost(f"attempt {item.attempt} at workitem {item.uid} lost its lease")
+    superseded = select(workitems.c.superseded).where(workitems.c.uid == item.uid)
+    if urgency != HIGH or connection.scalar(superseded):
+        return []
+    return lift(connection, item.study_instance_uid)

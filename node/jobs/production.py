@@ -16,6 +16,7 @@ from algorithms.protocol import (
     Algorithm,
     CatalogueEntry,
     Embedding,
+    Explains,
     Findings,
     Progress,
     Similar,
@@ -35,6 +36,9 @@ from node.outbound.objects import encode_all
 
 Nearest = Callable[[Embedding, str], tuple[Similar, ...]]
 """The series nearest to an embedding, those of the study with this UID left out."""
+
+Announce = Callable[[Findings], None]
+"""Hears findings as soon as there are any: what explains, measures and proves them comes later."""
 
 _LOOKS_WITH: Final = "bpr-bundled"
 """Weights that tell which part of the body is in view."""
@@ -87,6 +91,10 @@ def nobody(_embedding: Embedding, _study_instance_uid: str) -> tuple[Similar, ..
     return ()
 
 
+def unheard(_findings: Findings) -> None:
+    """Where nobody waits for the findings."""
+
+
 @dataclass(frozen=True)
 class Means:
     """What a run is done with.
@@ -126,6 +134,7 @@ def produce(
     segmentation: Path | None = None,
     progress: Progress,
     watch: Stopwatch,
+    announce: Announce = unheard,
 ) -> Produced:
     """Read a series, run an algorithm on it, encode what it found, and prove the objects.
 
@@ -155,7 +164,11 @@ def produce(
     if given:
         findings = Findings(given.segments)
     else:
-        findings = _found(algorithm, volume, order.stability, part(progress, 0.2, 0.8), watch)
+        findings = _found(algorithm, volume, part(progress, 0.2, 0.5), watch)
+        announce(findings)
+        findings = _looked_at_again(
+            findings, algorithm, volume, order.stability, part(progress, 0.5, 0.8), watch
+        )
     findings = _with_similar(findings, str(sources[0].StudyInstanceUID), means)
     # Features of shape and texture take voxels for boxes, which those of other stacks are not.
     if order.radiomics and findings.segments and is_even(volume):
@@ -178,18 +191,32 @@ def produce(
     return Produced(volume, findings, tuple(objects), summary, _features(findings, sources[0], provenance))
 
 
-def _found(
-    algorithm: Algorithm, volume: Volume, and_stability: bool, progress: Progress, watch: Stopwatch
-) -> Findings:
+def _found(algorithm: Algorithm, volume: Volume, progress: Progress, watch: Stopwatch) -> Findings:
     try:
         with watch.stage("run"):
-            findings = algorithm.run(volume, part(progress, 0.0, 0.3 if and_stability else 1.0))
+            return algorithm.run(volume, progress)
     except Unsuitable as verdict:
         raise UnsuitableImage(str(verdict)) from None
-    if not and_stability:
-        return findings
-    with watch.stage("stability"):
-        return _with_stability(findings, algorithm, volume, part(progress, 0.3, 1.0))
+
+
+def _looked_at_again(
+    findings: Findings,
+    algorithm: Algorithm,
+    volume: Volume,
+    and_stability: bool,
+    progress: Progress,
+    watch: Stopwatch,
+) -> Findings:
+    """The findings with what they rest on, where the algorithm shows it, and with how steady they are."""
+    if isinstance(algorithm, Explains):
+        with watch.stage("explain"):
+            findings = replace(
+                findings, saliency=algorithm.explain(volume, findings, part(progress, 0.0, 0.5))
+            )
+    if and_stability:
+        with watch.stage("stability"):
+            findings = _with_stability(findings, algorithm, volume, part(progress, 0.5, 1.0))
+    return findings
 
 
 def _number(summary: dict[str, Any], given: Dataset) -> None:

@@ -13,7 +13,7 @@ from typing import Self
 
 import structlog
 
-from algorithms.protocol import CatalogueEntry
+from algorithms.protocol import CatalogueEntry, Findings
 from algorithms.weights import Store
 from node.config import Settings
 from node.errors import (
@@ -125,6 +125,7 @@ class Worker:
                 segmentation=source.segmentation,
                 progress=lease.progress,
                 watch=watch,
+                announce=lambda findings: self._hasten(item, findings),
             )
         except Faulty as error:
             error.save(self.settings.quarantine / item.uid)
@@ -136,6 +137,13 @@ class Worker:
                 slices = produced.volume.sop_instance_uids
                 self.gallery.add(item, provenance.run_uid, slices[len(slices) // 2], embedding)
         return [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
+
+    def _hasten(self, item: Workitem, findings: Findings) -> None:
+        """Move an urgent study up the worklist before its results are explained, encoded and proved."""
+        if any(score.urgency == HIGH for score in findings.scores):
+            # Without the ledger or the broker it comes up later: when the results are kept.
+            with contextlib.suppress(DatabaseUnavailable, Transient):
+                self.wake(self.outbox.hasten(item))
 
     def _keep(self, item: Workitem, run_uid: str, stored: Sequence[Result], watch: Stopwatch) -> None:
         """Record the results and how urgent they are; what an urgent study waits for comes next."""

@@ -63,7 +63,7 @@ def test_a_bleeding_head_is_abnormal_and_urgent(found: Findings) -> None:
 
 
 def test_a_healthy_head_is_normal_and_can_wait(bundled: HeadTriage, healthy: HeadPhantom) -> None:
-    (score,) = replace(bundled, explains=False).run(healthy.volume, silent).scores
+    (score,) = bundled.run(healthy.volume, silent).scores
     assert score.verdict == triage_rule.NORMAL
     assert score.urgency == "LOW"
 
@@ -89,8 +89,10 @@ def test_no_hyperdense_tissue_is_a_finding_of_0_ml(tmp_path: Path, healthy: Head
     assert (measurement.segment, measurement.value) == (None, 0.0)
 
 
-def test_saliency_is_highest_at_the_bleed(found: Findings, bleeding: HeadPhantom) -> None:
-    saliency = found.saliency
+def test_saliency_is_highest_at_the_bleed(
+    bundled: HeadTriage, found: Findings, bleeding: HeadPhantom
+) -> None:
+    saliency = bundled.explain(bleeding.volume, found, silent)
     assert saliency is not None
     blood = np.argwhere(bleeding.truth["Bleed"])
     blood_mm = (blood @ bleeding.volume.affine_mm[:3, :3].T) + bleeding.volume.affine_mm[:3, 3]
@@ -117,13 +119,14 @@ def test_the_measurement_overrules_a_network_that_says_normal(tmp_path: Path, bl
 
 
 def test_without_saliency_there_is_none(tmp_path: Path, healthy: HeadPhantom) -> None:
-    assert own(tmp_path, TINY, 0.0).run(healthy.volume, silent).saliency is None
+    triage = own(tmp_path, TINY, 0.0)
+    assert triage.explain(healthy.volume, triage.run(healthy.volume, silent), silent) is None
 
 
 def test_the_tilted_uneven_head_of_a_person_is_no_false_alarm(shared_data: Path, bundled: HeadTriage) -> None:
     folder = shared_data / "ct-head" / "ge-hispeed-tilted"
     volume, _headers = volumes.read(sorted(folder.glob("*.dcm")), any_stack=True)
-    findings = replace(bundled, explains=False).run(volume, silent)
+    findings = bundled.run(volume, silent)
     assert findings.scores[0].urgency != "HIGH"
     assert findings.measurements[0].value < 2.0
 

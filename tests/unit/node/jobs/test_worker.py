@@ -13,6 +13,7 @@ from algorithms.protocol import (
     Findings,
     Measurement,
     Progress,
+    SaliencyMap,
     Score,
     Segment,
     Unsuitable,
@@ -48,6 +49,7 @@ class Threshold:
     before: Callable[[], None] = lambda: None
     scores: tuple[Score, ...] = ()
     embedding: Embedding | None = None
+    afterwards: Callable[[], None] = lambda: None
     runs: list[Progress] = field(default_factory=list)
 
     def run(self, image: Volume, progress: Progress) -> Findings:
@@ -59,6 +61,10 @@ class Threshold:
         volume = segment.voxel_count * image.voxel_volume_ml * 1000
         measured = Measurement("Dark", "VoxelVolume", VOXEL_VOLUME, volume, MM3)
         return Findings((segment,), (measured,), scores=self.scores, embedding=self.embedding)
+
+    def explain(self, _image: Volume, _findings: Findings, _progress: Progress) -> SaliencyMap | None:
+        self.afterwards()
+        return None
 
 
 @pytest.fixture
@@ -168,7 +174,7 @@ def ended(worker: Worker, item: Workitem) -> Workitem:
 def test_a_workitem_is_performed_from_claim_to_completed(worker, schedule, settings):
     item = ended(worker, schedule())
     assert item.state == COMPLETED, item.message
-    stages = {"wait", "read", "load", "run", "radiomics", "encode", "gate", "store", "deliver"}
+    stages = {"wait", "read", "load", "run", "explain", "radiomics", "encode", "gate", "store", "deliver"}
     assert set(item.seconds) == stages
     results = worker.outbox.results(item.run_uid)
     assert [r.role for r in results] == ["seg", "sr"]
@@ -213,6 +219,36 @@ def test_an_urgent_study_waits_for_nothing_else(worker, schedule, algorithm, wor
     worker.perform(item.uid)
     assert [w.uid for w in woken] == [waiting.uid]
     assert worklist.get(waiting.uid).priority == "stat"
+
+
+def test_an_urgent_study_is_on_top_before_its_findings_are_explained(worker, schedule, algorithm, worklist):
+    item = schedule()
+    seen = []
+    algorithm.scores = (score("HIGH"),)
+    algorithm.afterwards = lambda: seen.append(worklist.get(item.uid))
+    worker.perform(item.uid)
+    assert [(s.state, s.urgency) for s in seen] == [(IN_PROGRESS, "HIGH")]
+
+
+def test_findings_that_are_not_urgent_wait_for_their_results(worker, schedule, algorithm, worklist):
+    item = schedule()
+    seen = []
+    algorithm.scores = (score("MEDIUM"),)
+    algorithm.afterwards = lambda: seen.append(worklist.get(item.uid).urgency)
+    assert ended(worker, item).urgency == "MEDIUM"
+    assert seen == [None]
+
+
+def test_a_study_whose_urgent_results_fail_stays_on_top(worker, schedule, algorithm):
+    algorithm.scores = (score("HIGH"),)
+
+    def fail() -> None:
+        raise ValueError("nothing to show")
+
+    algorithm.afterwards = fail
+    item = schedule()
+    worker.perform(item.uid)
+    assert worker.worklist.get(item.uid).urgency == "HIGH"
 
 
 def test_an_urgent_finding_is_told_once_for_each_run(worker, schedule, algorithm, settings, engine):
