@@ -4,9 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import cos, pi
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+
+from algorithms.weights import WeightsFaulty
 
 Report = Callable[[int, float], None]
 """Called with the number of steps done and the loss."""
@@ -53,18 +56,16 @@ def optimise(
         loss_of: the loss of a step, by its number alone: what is drawn at random follows from it.
         state: file of the unfinished training, read if it is there and rewritten now and then.
         report: called with each saved state.
+
+    Raises:
+        WeightsFaulty: the saved state is damaged, or of another network.
     """
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
     rates = torch.optim.lr_scheduler.LambdaLR(optimiser, schedule.rate)
     parts: dict[str, Any] = {"network": network, "optimiser": optimiser, "schedule": rates}
-    done = 0
-    if state.exists():
-        saved = torch.load(state, weights_only=True)
-        done = saved["done"]
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
+    done = _restored(parts, state) if state.exists() else 0
     for step in range(done, schedule.steps):
         loss = loss_of(step)
         optimiser.zero_grad()
@@ -74,6 +75,19 @@ def optimise(
         if (step + 1) % _EVERY == 0 or step + 1 == schedule.steps:
             _save({"done": step + 1} | {k: part.state_dict() for k, part in parts.items()}, state)
             report(step + 1, loss.item())
+
+
+def _restored(parts: dict[str, Any], state: Path) -> int:
+    """The number of steps done, the parts as they were then."""
+    try:
+        saved = torch.load(state, map_location="cpu", weights_only=True)
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+        return int(saved["done"])
+    except (RuntimeError, LookupError, TypeError, ValueError, EOFError, UnpicklingError):
+        raise WeightsFaulty(
+            f"{state} is damaged, or of another network; to begin anew, delete it or give another name"
+        ) from None
 
 
 def _save(content: dict[str, Any], state: Path) -> None:

@@ -36,11 +36,11 @@ CARD: Final = {
     "intended use": "Research use only: whether a head CT without contrast shows a fresh bleed",
 }
 FIRST_TRAINED, FIRST_CALIBRATED = 500_000, 600_000
-LOWER, UPPER = Schedule(1500, 8, 1e-2), Schedule(700, 8, 3e-3)
+LOWER, UPPER = Schedule(2500, 8, 1e-2), Schedule(900, 8, 3e-3)
 _SEED = 20
 _PIECE: Final[Shape] = (16, 32, 32)
 _PIECES = 12  # of each head
-_VIEWS = 3  # of each head, augmented in different ways
+_VIEWS = 2  # of each head, augmented in different ways
 _SETTLING = 40  # batches whose statistics the batch norms keep
 
 Tensors = tuple[torch.Tensor, ...]
@@ -127,7 +127,7 @@ def main() -> None:
     """Make the weights."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--heads", type=int, default=400)
+    parser.add_argument("--heads", type=int, default=640)
     parser.add_argument("--calibration-heads", type=int, default=120)
     arguments = parser.parse_args()
     torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2))

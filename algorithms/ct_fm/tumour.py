@@ -6,14 +6,15 @@ weights (`spacing_mm`, `roi`, `hu_range` in their configuration); what is assume
 the median spacing of the training data, the tiles and the range of the published whole-body network.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import pi
 from types import MappingProxyType
 from typing import ClassVar, Final, Self
 
 import cc3d
 import numpy as np
+import numpy.typing as npt
 
 from algorithms.ct_fm.network import HU_RANGE
 from algorithms.ct_fm.network_grid import NetworkGrid
@@ -109,7 +110,7 @@ class Tumour:
         """Find lesions, the largest first.
 
         Lesions are the connected components (26 neighbours) on the grid of the image; those smaller than a
-        ball of 3 mm are dropped, and all but the `MOST` largest.
+        ball of 3 mm are dropped, and all but the `MOST` largest; the first then says so in its `review`.
 
         Raises:
             Unsuitable: not a CT in Hounsfield units, or nothing in it but air.
@@ -118,12 +119,14 @@ class Tumour:
         grid = NetworkGrid.of(image, self.spacing_mm, self.hu_range)
         labels = self.segmenter.labels(grid.scaled, part(progress, 0.02, 0.95))
         progress(0.95, "measuring lesions")
+        components = _Components.of(grid.to_source(labels) == self.channel, image)
         lesions = [
             self._segment(number, mask, origin)
-            for number, (mask, origin) in enumerate(
-                _lesions(grid.to_source(labels) == self.channel, image), 1
-            )
+            for number, (mask, origin) in enumerate(components.largest(MOST), 1)
         ]
+        if components.count > MOST:
+            said = f"{components.count} lesions were found; the {MOST} largest are given, the others left out"
+            lesions[0] = replace(lesions[0], review=said)
         progress(1.0, "done")
         return Findings(tuple(lesions), tuple(_long_axis(lesion, image) for lesion in lesions))
 
@@ -150,17 +153,39 @@ def _channel(checkpoint: Checkpoint, count: int) -> int:
     return names.index(_TUMOUR)
 
 
-def _lesions(tumour: BoolMask, image: Volume) -> Iterator[tuple[BoolMask, tuple[int, int, int]]]:
-    components = cc3d.connected_components(tumour, connectivity=26)
-    found = cc3d.statistics(components)
-    sizes = np.asarray(found["voxel_counts"], dtype=np.int64)
-    sizes[0] = 0
-    large = [
-        int(n) for n in np.argsort(-sizes, kind="stable") if _volume_mm3(int(sizes[n]), image) >= SMALLEST_MM3
-    ]
-    for number in large[:MOST]:
-        box = found["bounding_boxes"][number]
-        yield np.equal(components[box], number), (box[0].start, box[1].start, box[2].start)
+@dataclass(frozen=True, eq=False)
+class _Components:
+    """The connected components of a mask that are no specks.
+
+    Attributes:
+        labels: their numbers on the grid of the image.
+        boxes: around each number.
+        numbers: of the components, the largest first.
+    """
+
+    labels: npt.NDArray[np.unsignedinteger]
+    boxes: Sequence[tuple[slice, slice, slice]]
+    numbers: Sequence[int]
+
+    @classmethod
+    def of(cls, tumour: BoolMask, image: Volume) -> Self:
+        labels = cc3d.connected_components(tumour, connectivity=26)
+        found = cc3d.statistics(labels)
+        sizes = np.asarray(found["voxel_counts"], dtype=np.int64)
+        sizes[0] = 0
+        by_size = np.argsort(-sizes, kind="stable").tolist()
+        large = [n for n in by_size if _volume_mm3(int(sizes[n]), image) >= SMALLEST_MM3]
+        return cls(labels, found["bounding_boxes"], large)
+
+    @property
+    def count(self) -> int:
+        return len(self.numbers)
+
+    def largest(self, most: int) -> Iterator[tuple[BoolMask, tuple[int, int, int]]]:
+        """The mask and the origin of each, in its box."""
+        for number in self.numbers[:most]:
+            box = self.boxes[number]
+            yield np.equal(self.labels[box], number), (box[0].start, box[1].start, box[2].start)
 
 
 def _volume_mm3(voxels: int, image: Volume) -> float:

@@ -94,7 +94,7 @@ def make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}; give another --out") from None
+        raise ConfigurationError(f"{folder} cannot be made: {error.strerror}; give another folder") from None
 
 
 @contextmanager

@@ -47,6 +47,8 @@ def locate(
     options = options_of(option or [])
     store = Store((config.load(file).weights, BUNDLED))
     device = checked(device)
+    if heat_map:
+        make(heat_map)
     with bar("locate") as progress:
         here, headers = _ct(source)
         there, sources = _ct(target)
@@ -70,6 +72,8 @@ def locate(
 def _point(text: str) -> tuple[float, float, float]:
     try:
         x, y, z = (float(number) for number in text.split(","))
+        if not np.isfinite((x, y, z)).all():
+            raise ValueError
     except ValueError:
         raise ConfigurationError(f"--point is {text!r}; give three numbers such as 12.5,-30,-210") from None
     return x, y, z
@@ -141,6 +145,5 @@ def _save(
     findings = Findings(saliency=match.heat)
     objects = encode_all(findings, target, sources, provenance, rtstruct=False)
     gate.prove(objects, findings, target, sources, provenance, rtstruct=False)
-    make(folder)
     for item in objects:
         write(folder / item.file, item.content)

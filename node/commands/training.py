@@ -1,7 +1,9 @@
 """`pretrain` and `finetune`: weights of one's own, from folders of CT series."""
 
+import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -9,11 +11,11 @@ import numpy as np
 import typer
 from pydicom import Dataset
 
-from algorithms.ct_fm.options import TUMOUR
-from algorithms.protocol import BoolMask, Volume
+from algorithms.ct_fm.options import ENCODER, TUMOUR
+from algorithms.protocol import BoolMask, Progress, Volume
 from algorithms.spatial import Labels
 from algorithms.weights import BUNDLED, Checkpoint, Store, WeightsFaulty, WeightsMissing
-from node import config
+from node import config, published
 from node.commands.console import Config, bar, dicom_files, make, say, say_aside
 from node.commands.devices import Device, checked
 from node.errors import ConfigurationError, IrregularGeometry, ResourceInadequate, UnsuitableImage
@@ -25,10 +27,13 @@ Out = Annotated[
 ]
 Steps = Annotated[int, typer.Option(min=1, help="Steps of the optimiser.")]
 Seed = Annotated[int, typer.Option(min=0, help="Everything random follows from it.")]
+Name = Annotated[str, typer.Option(help="Name of the weights.")]
 Rate = Annotated[float, typer.Option("--learning-rate", min=0.0, help="After the warm-up.")]
 
 _TUMOUR: Final = "tumor"  # what `ct-tumor` calls the class it shows
 _FEWEST_SLICES: Final = 8
+_MULTIPLE: Final = 16  # voxels; the network halves a patch four times
+_PLAIN: Final = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _NIFTI: Final = (".nii", ".nii.gz")
 
 
@@ -38,7 +43,7 @@ def pretrain(
     ] = None,
     *,
     out: Out,
-    name: Annotated[str, typer.Option(help="Name of the weights.")] = "ct-fm-encoder",
+    name: Name = ENCODER["published"],
     phantoms: Annotated[int, typer.Option(min=0, help="Synthetic bodies beside the series.")] = 0,
     steps: Steps = 225_000,
     seed: Seed = 0,
@@ -52,19 +57,20 @@ def pretrain(
     from algorithms.ct_fm import pretraining
     from algorithms.ct_fm.cases import Case, mixed, phantom
 
+    device = checked(device)
     recipe = pretraining.Recipe.sized(filters, spacing, patch, steps, learning_rate, seed)
-    make(out)
+    state = _state(out, name)
     scans = [Case.of(volume, recipe.spacing_mm) for volume in _volumes(inputs or [])]
     bodies = [phantom(number, recipe.spacing_mm) for number in range(phantoms)]
     if not scans and not bodies:
         raise ConfigurationError("there is nothing to learn from; give folders of CT series, or --phantoms")
-    with bar("pretrain") as progress:
+    with _training("pretrain", state) as progress:
         encoder = pretraining.pretrain(
             mixed(bodies, scans),
             recipe,
-            out / f"{name}.state",
+            state,
             lambda done, loss: progress(done / steps, f"step {done}, loss {loss:.3f}"),
-            checked(device),
+            device,
         )
     pretraining.save(out, name, encoder, recipe, f"{len(bodies)} phantoms, {len(scans)} series")
     say(f"{name} from {len(scans)} series and {len(bodies)} phantoms is in {out}. Research use only.")
@@ -74,7 +80,7 @@ def finetune(
     inputs: Inputs,
     *,
     out: Out,
-    name: Annotated[str, typer.Option(help="Name of the weights.")] = TUMOUR,
+    name: Name = TUMOUR,
     encoder: Annotated[
         str, typer.Option(help="Weights to start from; `none` for nothing.")
     ] = "ct-fm-encoder",
@@ -91,30 +97,76 @@ def finetune(
     from algorithms.ct_fm import fine_tuning
     from algorithms.ct_fm.network import Architecture
 
+    device = checked(device)
+    if patch % _MULTIPLE:
+        raise ConfigurationError(f"--patch is {patch}; give a multiple of {_MULTIPLE} such as 96")
     store = Store((config.load(file).weights, out, BUNDLED))
-    labelled = [(volume, labels) for volume, labels in _labelled(inputs) if labels]
-    names = sorted(segment or {label for _, labels in labelled for label in labels})
-    if not labelled or not names:
-        raise ConfigurationError("no series has labels; put a SEG or a .nii.gz label map beside it")
     checkpoint = None if encoder == "none" else _checkpoint(store, encoder)
+    labelled = [(volume, labels) for volume, labels in _labelled(inputs) if labels]
+    names = _structures({label for _, labels in labelled for label in labels}, segment)
     architecture = Architecture.of(checkpoint.config) if checkpoint else Architecture()
     recipe = fine_tuning.FineTuning.sized(
         architecture, len(names) + 1, spacing, patch, steps, learning_rate, seed
     )
     cases = [fine_tuning.LabelledCase.of(v, _numbered(v, found, names), recipe) for v, found in labelled]
-    make(out)
-    with bar("finetune") as progress:
+    state = _state(out, name)
+    with _training("finetune", state) as progress:
         network = fine_tuning.finetune(
             cases,
             recipe,
             checkpoint.tensors() if checkpoint else None,
-            out / f"{name}.state",
+            state,
             lambda done, loss: progress(done / steps, f"step {done}, loss {loss:.3f}"),
-            checked(device),
+            device,
         )
     classes = [_TUMOUR] if name == TUMOUR and len(names) == 1 else names
     fine_tuning.save(out, name, network, recipe, classes, f"{len(cases)} series, from {encoder}")
     say(f"{name} from {len(cases)} series with {', '.join(names)} is in {out}. Research use only.")
+
+
+def _state(folder: Path, name: str) -> Path:
+    """The file of an unfinished training, in a folder that is made.
+
+    Raises:
+        ConfigurationError: the name would lead out of the folder, or the folder cannot be made.
+    """
+    if not _PLAIN.fullmatch(name):
+        raise ConfigurationError(f"--name is {name!r}; give letters, digits, points, lines and hyphens only")
+    make(folder)
+    return folder / f"{name}.state"
+
+
+@contextmanager
+def _training(title: str, state: Path) -> Iterator[Progress]:
+    """A bar; what ends a training early is told as one sentence.
+
+    Raises:
+        ResourceInadequate: the state or the encoder is of another network.
+    """
+    with bar(title) as progress:
+        try:
+            yield progress
+        except WeightsFaulty as error:
+            raise ResourceInadequate(str(error)) from None
+        except KeyboardInterrupt:
+            if state.exists():
+                say_aside(f"ainode: interrupted; the same command goes on from {state}")
+            raise
+
+
+def _structures(there: Set[str], wanted: Sequence[str] | None) -> list[str]:
+    """The structures to learn, in the order of their labels.
+
+    Raises:
+        ConfigurationError: there is none, or not one that is wanted.
+    """
+    if not there:
+        raise ConfigurationError("no series has labels; put a SEG or a .nii.gz label map beside it")
+    if unknown := set(wanted or ()) - there:
+        raise ConfigurationError(
+            f"no series has a structure {min(unknown)!r}; there is {', '.join(sorted(there))}"
+        )
+    return sorted(set(wanted or there))
 
 
 def _volumes(inputs: Sequence[Path]) -> Iterator[Volume]:
@@ -150,9 +202,12 @@ def _labelled(inputs: Sequence[Path]) -> Iterator[tuple[Volume, dict[str, BoolMa
     for volume, headers in _series(inputs):
         found: dict[str, BoolMask] = {}
         for header in given:
-            if segmentations.images_named(header) & set(volume.sop_instance_uids):
-                read = segmentations.read(Path(str(header.filename)), volume, headers)
-                found |= {each.label: each.on_grid(volume.voxels.shape) for each in read.segments}
+            try:
+                if segmentations.images_named(header) & set(volume.sop_instance_uids):
+                    read = segmentations.read(Path(str(header.filename)), volume, headers)
+                    found |= {each.label: each.on_grid(volume.voxels.shape) for each in read.segments}
+            except (UnsuitableImage, IrregularGeometry) as error:
+                say_aside(f"{header.filename} is left out: {error}")
         yield volume, found or _label_map(Path(str(headers[0].filename)).parent, volume)
 
 
@@ -185,5 +240,10 @@ def _numbered(volume: Volume, found: dict[str, BoolMask], names: Sequence[str]) 
 def _checkpoint(store: Store, name: str) -> Checkpoint:
     try:
         return store.get(name)
-    except (WeightsMissing, WeightsFaulty) as error:
+    except WeightsMissing as error:
+        mend = published.mend(name) if name in published.PUBLISHED else "see `ainode weights list`"
+        raise ResourceInadequate(
+            f"{error}; {mend}; or give --encoder {ENCODER['bundled']}, or none"
+        ) from None
+    except WeightsFaulty as error:
         raise ResourceInadequate(str(error)) from None

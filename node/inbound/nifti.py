@@ -9,12 +9,15 @@ import nibabel
 import numpy as np
 import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+from nibabel.wrapstruct import WrapStructError
 
 from algorithms.protocol import Affine, BoolMask, Volume
 from algorithms.spatial import resample
 from node.errors import UnsuitableImage
 
 _MOST = 255
+_MALFORMED = (ImageFileError, HeaderDataError, WrapStructError, OSError, EOFError, ValueError)
 _TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI counts millimetres to the right and the front
 
 
@@ -37,8 +40,13 @@ def labels(path: Path, image: Volume) -> dict[str, BoolMask]:
     numbers are the names.
 
     Raises:
-        UnsuitableImage: a file cannot be read, or holds no whole numbers from 0 to 255.
+        UnsuitableImage: a file cannot be read, or holds no whole numbers from 0 to 255; or the slices of the
+            image are unevenly spaced.
     """
+    if image.slice_places is not None:
+        raise UnsuitableImage(
+            f"{path} cannot be laid on slices that are unevenly spaced; give the labels as a SEG"
+        )
     values, affine_mm = _read(path)
     if values.min() < 0 or values.max() > _MOST or (values != np.rint(values)).any():
         raise UnsuitableImage(f"{path} is no label map: it must hold whole numbers from 0 to {_MOST}")
@@ -67,7 +75,9 @@ def _read(path: Path) -> tuple[npt.NDArray[Any], Affine]:
     try:
         image = nibabel.nifti1.load(path)
         values = np.asarray(image.dataobj)
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except FileNotFoundError:
+        raise UnsuitableImage(f"there is no file {path}") from None
+    except _MALFORMED as error:
         raise UnsuitableImage(f"{path} cannot be read as NIfTI: {error}") from None
     if values.ndim != 3:
         raise UnsuitableImage(f"{path} has {values.ndim} axes; a volume has 3")

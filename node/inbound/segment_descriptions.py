@@ -43,7 +43,8 @@ class Description:
 
     Attributes:
         label: unique within the segmentation.
-        laterality: modifier of the type, where it is one of CID 244.
+        laterality: modifier of the site, else of the type, where it is one of CID 244.
+        site: the anatomic region; None where it is missing, or has no usable code.
         rgb: the recommended colour, or grey.
         tracking: None where it is missing, malformed, or that of another segment.
     """
@@ -53,6 +54,7 @@ class Description:
     category: Code
     type: Code
     laterality: Code | None
+    site: Code | None
     rgb: tuple[int, int, int]
     tracking: Tracking | None
 
@@ -78,6 +80,7 @@ def describe(segmentation: Dataset, character_set: str | Sequence[str] | None) -
             category=_coded(item, "SegmentedPropertyCategoryCodeSequence", words),
             type=_coded(item, "SegmentedPropertyTypeCodeSequence", words),
             laterality=_laterality(item, words),
+            site=_site(item, words),
             rgb=_rgb(item),
             tracking=_tracking(item, words, taken),
         )
@@ -139,14 +142,18 @@ def _unique(labels: Iterable[tuple[int, str]]) -> list[str]:
 
 def _coded(item: Dataset, keyword: str, words: _Words) -> Code:
     code = _code((item.get(keyword) or [Dataset()])[0], words)
-    if not all(code) or not all(
-        part.isascii() and part.isprintable() and len(part) <= _LONGEST_VALUE for part in code[:2]
-    ):
+    if not _usable(code):
         raise UnsuitableImage(
             f"segment {item.SegmentNumber} of the segmentation has no code value, scheme and meaning in "
             f"its {keyword}"
         )
     return code
+
+
+def _usable(code: Code) -> bool:
+    return all(code) and all(
+        part.isascii() and part.isprintable() and len(part) <= _LONGEST_VALUE for part in code[:2]
+    )
 
 
 def _code(item: Dataset, words: _Words) -> Code:
@@ -156,9 +163,23 @@ def _code(item: Dataset, words: _Words) -> Code:
 
 def _laterality(item: Dataset, words: _Words) -> Code | None:
     kind = item.SegmentedPropertyTypeCodeSequence[0]
-    modifiers = kind.get("SegmentedPropertyTypeModifierCodeSequence") or ()
+    region = _region(item) if _site(item, words) else Dataset()
+    modifiers = [
+        *(region.get("AnatomicRegionModifierSequence") or ()),
+        *(kind.get("SegmentedPropertyTypeModifierCodeSequence") or ()),
+    ]
     codes = (_code(modifier, words) for modifier in modifiers)
     return next((code for code in codes if code[:2] in _LATERALITIES and code.meaning), None)
+
+
+def _site(item: Dataset, words: _Words) -> Code | None:
+    code = _code(_region(item), words)
+    return code if _usable(code) else None
+
+
+def _region(item: Dataset) -> Dataset:
+    """The item of the Anatomic Region Sequence (PS3.3 10.5); empty where there is none."""
+    return next(iter(item.get("AnatomicRegionSequence") or ()), Dataset())
 
 
 def _rgb(item: Dataset) -> tuple[int, int, int]:

@@ -159,6 +159,7 @@ def _segment(description: Description, parts: Sequence[Piece]) -> Segment:
         mask=mask,
         origin=low,
         laterality=description.laterality,
+        site=description.site,
     )
 
 

@@ -164,11 +164,7 @@ def produce(
     if given:
         findings = Findings(given.segments)
     else:
-        findings = _found(algorithm, volume, part(progress, 0.2, 0.5), watch)
-        announce(findings)
-        findings = _looked_at_again(
-            findings, algorithm, volume, order.stability, part(progress, 0.5, 0.8), watch
-        )
+        findings = _found(algorithm, volume, order.stability, announce, part(progress, 0.2, 0.8), watch)
     findings = _with_similar(findings, str(sources[0].StudyInstanceUID), means)
     # Features of shape and texture take voxels for boxes, which those of other stacks are not.
     if order.radiomics and findings.segments and is_even(volume):
@@ -191,31 +187,29 @@ def produce(
     return Produced(volume, findings, tuple(objects), summary, _features(findings, sources[0], provenance))
 
 
-def _found(algorithm: Algorithm, volume: Volume, progress: Progress, watch: Stopwatch) -> Findings:
-    try:
-        with watch.stage("run"):
-            return algorithm.run(volume, progress)
-    except Unsuitable as verdict:
-        raise UnsuitableImage(str(verdict)) from None
-
-
-def _looked_at_again(
-    findings: Findings,
+def _found(
     algorithm: Algorithm,
     volume: Volume,
     and_stability: bool,
+    announce: Announce,
     progress: Progress,
     watch: Stopwatch,
 ) -> Findings:
-    """The findings with what they rest on, where the algorithm shows it, and with how steady they are."""
+    """The findings; then what they rest on, where the algorithm shows it, and how steady they are."""
+    goes_on = and_stability or isinstance(algorithm, Explains)
+    try:
+        with watch.stage("run"):
+            findings = algorithm.run(volume, part(progress, 0.0, 0.4 if goes_on else 1.0))
+    except Unsuitable as verdict:
+        raise UnsuitableImage(str(verdict)) from None
+    announce(findings)
     if isinstance(algorithm, Explains):
         with watch.stage("explain"):
-            findings = replace(
-                findings, saliency=algorithm.explain(volume, findings, part(progress, 0.0, 0.5))
-            )
+            saliency = algorithm.explain(volume, findings, part(progress, 0.4, 0.7))
+        findings = replace(findings, saliency=saliency)
     if and_stability:
         with watch.stage("stability"):
-            findings = _with_stability(findings, algorithm, volume, part(progress, 0.5, 1.0))
+            findings = _with_stability(findings, algorithm, volume, part(progress, 0.7, 1.0))
     return findings
 
 

@@ -101,9 +101,14 @@ def consume(app: Celery, queues: Iterable[str], name: str, perform: Callable[[st
 
 
 def _interruptible(perform: Callable[[str], None]) -> Callable[[str], None]:
-    """Celery cannot bear SystemExit within a task; it is told to stop after it."""
+    """Celery cannot bear SystemExit within a task; it is told to stop after it.
+
+    Messages that it has fetched by then are let go: the sweep sends them again.
+    """
 
     def task(uid: str) -> None:
+        if state.should_stop is not None:
+            return
         try:
             perform(uid)
         except SystemExit:
@@ -121,4 +126,5 @@ def _stop(*_: object) -> None:
     """Leave once: Ctrl-C comes from the terminal and again from the parent, in the midst of handing back."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    sys.exit(0)
+    state.should_stop = os.EX_OK  # whatever becomes of the exception in the code of others
+    sys.exit(os.EX_OK)

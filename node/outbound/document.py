@@ -71,14 +71,23 @@ def write_nifti(findings: Findings, volume: Volume, path: Path) -> None:
     """Write the segments as one label map on the source grid, axes (column, row, slice), RAS millimetres.
 
     Labels are the segment numbers of the SEG; where segments overlap, the smaller one is seen. The format
-    has no uneven spacing: slices of an uneven stack are written one after the other, at their mean distance.
+    has no uneven spacing: of an uneven stack, evenly spaced planes are written from the first slice to the
+    last, at the median distance of the slices, each with the labels of the slice nearest to it.
     """
     labels = np.zeros(volume.voxels.shape, dtype=np.uint16)
     numbered = enumerate(findings.segments, start=1)
     for number, segment in sorted(numbered, key=lambda pair: -pair[1].voxel_count):
         labels[segment.box][segment.mask] = number
-    column_row_slice = volume.affine_mm[:, [2, 1, 0, 3]]
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ column_row_slice
+    affine_mm = volume.affine_mm
+    if (places := volume.slice_places) is not None:
+        planes = np.linspace(
+            places[0], places[-1], round(np.ptp(places) / float(np.median(np.diff(places)))) + 1
+        )
+        labels = labels[np.abs(places[:, None] - planes).argmin(axis=0)]
+        affine_mm = affine_mm @ np.array(
+            [[planes[1] - planes[0], 0, 0, planes[0]], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+        )
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine_mm[:, [2, 1, 0, 3]]
     nibabel.save(nibabel.Nifti1Image(labels.transpose(2, 1, 0), affine), path)
 
 

@@ -23,8 +23,9 @@ DESCRIPTION: Final = Code("113012", "DCM", "Key Object Description")
 def encode(findings: Findings, sources: Sequence[Dataset], provenance: Provenance) -> Dataset:
     """Encode the instances in the middle of the similar series, the nearest first.
 
-    The document lies in the study of the image alone. PS3.3 C.17.6.2 wants one that refers to several
-    studies copied into each of them; those are studies of other patients, and nothing is written there.
+    The document lies in the study of the image alone and refers to other studies alone. That deviates from
+    PS3.3 Table C.17.6-2, where one that refers to several studies must name its copies in an Identical
+    Documents Sequence: those are studies of other patients, and nothing is written there.
 
     Args:
         findings: with at least one similar series.

@@ -8,6 +8,8 @@ sent, and nothing is told of this machine.
 import fcntl
 import hashlib
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,6 +42,22 @@ class Download:
     sha256: str
 
 
+def digest(source: Repository, endpoint: str | None) -> str | None:
+    """The SHA-256 of a file as the hub says it now; None where it says none, as for a small file.
+
+    Args:
+        source: the file.
+        endpoint: of the hub, or of a mirror; None for the library's own.
+
+    Raises:
+        AINodeError: the hub cannot be reached, or has no such file.
+    """
+    url = _url(source, endpoint)
+    with _told(url):
+        _, etag = _found(url, endpoint)
+    return etag if _SHA256.fullmatch(etag) else None
+
+
 def fetch(source: Repository, folder: Path, endpoint: str | None, progress: Progress) -> Download:
     """Download a file into a folder; what an earlier try has left there is gone on with.
 
@@ -54,16 +72,34 @@ def fetch(source: Repository, folder: Path, endpoint: str | None, progress: Prog
             manifest says.
         OSError: there is no room.
     """
-    constants.HF_HUB_DISABLE_TELEMETRY = True
-    url = hf_hub_url(source.name, source.file, revision=source.revision, endpoint=endpoint)
-    try:
-        found = get_hf_file_metadata(url, token=False, endpoint=endpoint)
-        if found.etag is None or found.commit_hash is None:
-            raise AINodeError(f"{url} is no file of a Hugging Face hub: its ETag or commit is missing")
-        path = folder / hashlib.sha256(f"{url} {found.etag}".encode()).hexdigest()[:16]
+    url = _url(source, endpoint)
+    with _told(url):
+        found, etag = _found(url, endpoint)
+        path = folder / hashlib.sha256(f"{url} {etag}".encode()).hexdigest()[:16]
         for outdated in set(folder.iterdir()) - {path}:
             outdated.unlink()
         _get(found, path, source.file, progress)
+    return Download(path, found.commit_hash or "", _proved(path, source, etag))
+
+
+def _url(source: Repository, endpoint: str | None) -> str:
+    return hf_hub_url(source.name, source.file, revision=source.revision, endpoint=endpoint)
+
+
+def _found(url: str, endpoint: str | None) -> tuple[HfFileMetadata, str]:
+    """What the hub says of a file, and its ETag."""
+    constants.HF_HUB_DISABLE_TELEMETRY = True
+    found = get_hf_file_metadata(url, token=False, endpoint=endpoint)
+    if found.etag is None or found.commit_hash is None:
+        raise AINodeError(f"{url} is no file of a Hugging Face hub: its ETag or commit is missing")
+    return found, found.etag
+
+
+@contextmanager
+def _told(url: str) -> Iterator[None]:
+    """What the library raises, as a sentence with the other way."""
+    try:
+        yield
     except OfflineModeIsEnabled:
         raise AINodeError(
             f"HF_HUB_OFFLINE is set, so nothing is downloaded; get {url} elsewhere and add it"
@@ -79,7 +115,6 @@ def fetch(source: Repository, folder: Path, endpoint: str | None, progress: Prog
         if error.errno is not None:
             raise
         raise AINodeError(f"{url} has another size than the hub says") from None
-    return Download(path, found.commit_hash, _proved(path, source, found.etag))
 
 
 def _get(found: HfFileMetadata, path: Path, name: str, progress: Progress) -> None:

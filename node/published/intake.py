@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from algorithms.protocol import Progress
-from algorithms.weights import Checkpoint, WeightsFaulty, check_shapes, save
+from algorithms.weights import Checkpoint, Store, WeightsFaulty, WeightsMissing, check_shapes, save
 from node import archives, conversion
 from node.errors import AINodeError, ConfigurationError
 from node.published.manifest import PUBLISHED, Archive, Published, Repository, known
 
+_DIGEST: Final = "file SHA-256"
 _CONVERTIBLE: Final = {".ckpt", ".model", ".pt", ".pth"}
 
 
@@ -47,7 +48,8 @@ def add(name: str, file: Path, folder: Path) -> list[Checkpoint]:
 def pull(name: str, folder: Path, endpoint: str | None, progress: Progress) -> Checkpoint:
     """Download weights from where they are published into a folder of the store.
 
-    What is there under this name stays until the new file has proved right.
+    What is there under this name stays until the new file has proved right; where it was made of the file
+    that the hub has now and is undamaged, nothing is downloaded.
 
     Args:
         name: of weights that are on the hub.
@@ -64,12 +66,15 @@ def pull(name: str, folder: Path, endpoint: str | None, progress: Progress) -> C
         raise ConfigurationError(f"{name} cannot be pulled: {published.way}")
     from node.published import hub  # loads only for a download
 
+    held = _held(name, folder)
+    if held and held.card[_DIGEST] == (published.source.sha256 or hub.digest(published.source, endpoint)):
+        return held
     beside = folder / f".pulling-{name}"
     try:
         beside.mkdir(parents=True, exist_ok=True)
         got = hub.fetch(published.source, beside, endpoint, progress)
         tensors, config = published.fitted(archives.tensors(got.path), {})
-        facts = {"revision": got.revision, "file SHA-256": got.sha256}
+        facts = {"revision": got.revision, _DIGEST: got.sha256}
         kept = _kept(published, tensors, config, folder, facts)
     except WeightsFaulty as error:
         shutil.rmtree(beside, ignore_errors=True)
@@ -94,6 +99,16 @@ def verify(checkpoint: Checkpoint) -> None:
     published = PUBLISHED.get(name.removesuffix("-bundled"))
     if published:
         check_shapes(checkpoint.shapes(), published.shapes(checkpoint.config), name)
+
+
+def _held(name: str, folder: Path) -> Checkpoint | None:
+    """Undamaged weights of this name that were downloaded into the folder."""
+    try:
+        checkpoint = Store((folder,)).get(name)
+        verify(checkpoint)
+    except (WeightsMissing, WeightsFaulty):
+        return None
+    return checkpoint if _DIGEST in checkpoint.card else None
 
 
 def _added(published: Published, file: Path, folder: Path, beside: Path) -> Iterator[Checkpoint]:

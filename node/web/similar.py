@@ -1,14 +1,14 @@
 """What resembles a study, and where a point of one CT lies in another."""
 
-import json
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from tempfile import TemporaryDirectory
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel
 
 from node.errors import Permanent, Rejected
@@ -17,6 +17,8 @@ from node.jobs.series import Series
 from node.web.rooms import Entered, Rooms
 
 router = APIRouter(prefix="/api/studies", tags=["similarity"])
+
+_DICOM: Final = "application/dicom"
 
 _SECONDS: Final = 120
 _NUMBER: Final = r"-?\d{1,5}(\.\d{1,6})?"
@@ -83,29 +85,59 @@ def similar(rooms: Entered, uid: str, k: Annotated[int, Query(ge=1, le=100)] = 1
     return listed
 
 
-@router.get("/{uid}/locate")
-def locate(
+@dataclass(frozen=True)
+class Question:
+    """Which point of which CT is looked for in which other CT.
+
+    Attributes:
+        source: folder of the series with the point.
+        target: folder of the series to search.
+        point: x,y,z in patient LPS millimetres.
+    """
+
+    source: Path
+    target: Path
+    point: str
+
+
+def _question(
     rooms: Entered,
     uid: str,
     point: Annotated[str, Query(pattern=rf"^{_NUMBER},{_NUMBER},{_NUMBER}$")],
     other: Annotated[str, Query(alias="in")],
     series: str | None = None,
     other_series: Annotated[str | None, Query(alias="in-series")] = None,
-) -> MatchOut:
+) -> Question:
+    """What is asked, checked against the spool."""
+    return Question(_ct_series(rooms, uid, series), _ct_series(rooms, other, other_series), point)
+
+
+Asked = Annotated[Question, Depends(_question)]
+
+
+@router.get("/{uid}/locate")
+def locate(rooms: Entered, asked: Asked) -> MatchOut:
     """The point in another CT that matches a point of this one.
 
     `point` is x,y,z in patient LPS millimetres, `in` the other study. Without `series` and `in-series`, the
     longest CT series of each study is meant. One search runs at a time.
     """
-    source = _ct_series(rooms, uid, series)
-    target = _ct_series(rooms, other, other_series)
-    if not _one_at_a_time.acquire(blocking=False):
-        raise Busy("another point is being searched for; try again")
-    try:
-        found = _search(rooms.settings.state.absolute(), source, target, point)
-    finally:
-        _one_at_a_time.release()
-    return MatchOut.model_validate(found)
+    return MatchOut.model_validate_json(_search(rooms.settings.state.absolute(), asked))
+
+
+@router.get(
+    "/{uid}/locate/heat-map",
+    response_class=Response,
+    responses={200: {"content": {_DICOM: {}}, "description": "A Parametric Map of the other study"}},
+)
+def heat_map(rooms: Entered, asked: Asked) -> Response:
+    """How well each place of the other CT matches, as a DICOM Parametric Map.
+
+    Asked as `locate` is. The object is proved as results are; it is given here and sent nowhere.
+    """
+    with TemporaryDirectory() as folder:
+        _search(rooms.settings.state.absolute(), asked, f"--heat-map={folder}")
+        return Response((Path(folder) / "saliency.dcm").read_bytes(), media_type=_DICOM)
 
 
 def _ct_series(rooms: Rooms, uid: str, wanted: str | None) -> Path:
@@ -123,17 +155,29 @@ def _ct_series(rooms: Rooms, uid: str, wanted: str | None) -> Path:
     return longest.paths[0].parent
 
 
-def _search(state: Path, source: Path, target: Path, point: str) -> Mapping[str, Any]:
-    """Search in a process of its own: torch never loads into the web server."""
-    command = [sys.executable, "-m", "node", "locate", "--json", source, target, f"--point={point}"]
+def _search(state: Path, asked: Question, *more: str) -> str:
+    """Search in a process of its own: torch never loads into the web server.
+
+    Returns:
+        What the command says on standard output.
+
+    Raises:
+        Busy: another search runs.
+        NoMatch: the command gives no answer; its sentence.
+        TooSlow: it was stopped.
+    """
+    program = [sys.executable, "-m", "node", "locate", "--json", asked.source, asked.target]
     # Weights are in the state folder; the child has it from its environment, which wins over any file.
-    with_state = ["env", f"AINODE_STATE={state}", *map(str, command)]
+    command = ["env", f"AINODE_STATE={state}", *map(str, program), f"--point={asked.point}", *more]
+    if not _one_at_a_time.acquire(blocking=False):
+        raise Busy("another point is being searched for; try again")
     try:
-        done = subprocess.run(with_state, capture_output=True, text=True, check=False, timeout=_SECONDS)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         raise TooSlow(f"the search did not end within {_SECONDS} s; use `ainode locate`") from None
+    finally:
+        _one_at_a_time.release()
     if done.returncode:
         sentence = (done.stderr.strip() or f"exit status {done.returncode}").splitlines()[-1]
         raise NoMatch(sentence.removeprefix("ainode: "))
-    found: Mapping[str, Any] = json.loads(done.stdout)
-    return found
+    return done.stdout

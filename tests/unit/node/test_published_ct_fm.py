@@ -11,7 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from algorithms.ct_fm.network import PREFIXES, Architecture
 from algorithms.ct_fm.triage_network import TriageNetwork
@@ -285,6 +285,32 @@ def test_published_weights_are_pulled_checked_and_kept_with_where_they_are_from(
     assert checkpoint.card["source"] == "https://huggingface.co/project-lighter/ct_fm_feature_extractor"
     assert checkpoint.card["licence"].startswith("Apache-2.0")
     assert [path.name for path in store.folders[0].iterdir()] == ["ct-fm-encoder"]
+
+
+def test_weights_are_pulled_again_only_when_the_hub_has_others_or_they_are_damaged(
+    tmp_path: Path, store: Store, documented: Callable[[str], dict[str, tuple[int, ...]]]
+) -> None:
+    name, published = "ct-fm-encoder", "project-lighter/ct_fm_feature_extractor/model.safetensors"
+    older = write_zeros(tmp_path / "older.safetensors", documented(name))
+    newer = tmp_path / "newer.safetensors"
+    save_file({key: tensor + 1 for key, tensor in load_file(older).items()}, newer)
+    with serving() as hub:
+
+        def downloads() -> int:
+            before = len(hub.ranges)
+            pull(name, store.folders[0], hub.url, silent).verify()
+            return len(hub.ranges) - before
+
+        hub.files[published] = older
+        assert [downloads(), downloads()] == [1, 0]
+        hub.files[published] = newer
+        assert [downloads(), downloads()] == [1, 0]
+        damaged = store.folders[0] / name / "model.safetensors"
+        damaged.write_bytes(damaged.read_bytes()[:-1])
+        assert [downloads(), downloads()] == [1, 0]
+        hub.etag = "c" * 40  # proves nothing, so that it is got
+        assert downloads() == 1
+    assert [path.name for path in store.folders[0].iterdir()] == [name]
 
 
 def test_weights_that_are_here_stay_when_those_of_the_hub_are_for_another_network(

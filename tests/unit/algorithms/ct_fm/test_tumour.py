@@ -50,6 +50,7 @@ def test_each_lesion_is_a_segment_the_largest_first_and_specks_are_dropped() -> 
         ("lung tumor 1", 6 * 15 * 20 + 1),
         ("lung tumor 2", 2 * 4 * 4),
     ]
+    assert {segment.review for segment in found.segments} == {None}
     assert np.array_equal(found.segments[1].on_grid(voxels.shape)[:6], voxels[:6])
     assert {(s.type, s.site, s.laterality) for s in found.segments} == {(NEOPLASM, LUNG, None)}
 
@@ -75,13 +76,17 @@ def test_nothing_is_found_in_a_healthy_lung() -> None:
     assert (found.segments, found.measurements) == ((), ())
 
 
-def test_of_countless_lesions_the_largest_are_given() -> None:
+def test_of_countless_lesions_the_largest_are_given_and_it_is_said() -> None:
     voxels = np.zeros((20, 60, 60), dtype=bool)
     voxels[::4, ::6, ::6] = voxels[1::4, ::6, ::6] = True
     voxels[:, :, 1::6] = voxels[:, :, ::6]
     voxels[:, 1::6] = voxels[:, ::6]
     found = found_in(voxels, site="pancreas")
     assert len(found.segments) == MOST
+    assert found.segments[0].review == (
+        "500 lesions were found; the 50 largest are given, the others left out"
+    )
+    assert {segment.review for segment in found.segments[1:]} == {None}
     assert found.segments[0].site == PANCREAS
 
 

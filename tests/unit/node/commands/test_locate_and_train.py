@@ -79,6 +79,8 @@ def test_the_heat_map_is_a_parametric_map_of_the_target(bodies, tmp_path):
     ("arguments", "status", "said"),
     [
         (["--point", "1,2"], 2, "three numbers"),
+        (["--point", "nan,1,2"], 2, "three numbers"),
+        (["--point", "100,100,100", "--heat-map", "/proc/none"], 2, "/proc/none cannot be made"),
         (["--point", "0,0,9000"], 1, "outside the image"),
         (["--point", "100,100,100", "--option", "weights=none"], 2, "weights is 'none'"),
     ],
@@ -139,3 +141,50 @@ def test_a_label_map_beside_a_series_is_learned(bodies, tmp_path, capsys):
 def test_series_without_labels_cannot_be_finetuned_on(bodies, tmp_path, capsys):
     assert ainode("finetune", bodies[1][0], "--encoder", "none", "--out", tmp_path) == 2
     assert "no series has labels" in capsys.readouterr().err
+
+
+SMALL = ("--filters", 2, "--patch", 16, "--spacing", 20, "--phantoms", 1)
+
+
+@pytest.mark.parametrize("name", ["../elsewhere", "/elsewhere", "a/b", ".hidden", ""])
+def test_weights_never_leave_their_folder(tmp_path, capsys, name):
+    assert ainode("pretrain", "--out", tmp_path / "out", "--name", name, "--steps", 1, *SMALL) == 2
+    assert f"--name is {name!r}; give letters" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [None, b"", b"no state", b"PK"])
+def test_a_state_that_cannot_be_gone_on_with_is_named_with_the_mend(tmp_path, capsys, damage):
+    given = ("pretrain", "--out", tmp_path, "--name", "own", "--steps", 1, *SMALL)
+    assert ainode(*given) == 0
+    if damage is not None:
+        (tmp_path / "own.state").write_bytes(damage)
+    assert ainode(*given, "--filters", 4) == 1
+    said = capsys.readouterr().err
+    assert f"{tmp_path / 'own.state'} is damaged, or of another network; to begin anew, delete it" in said
+    assert len(said.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status", "said"),
+    [
+        (("--patch", 33), 2, "--patch is 33; give a multiple of 16"),
+        (("--segment", "Hart"), 2, "no series has a structure 'Hart'; there is 1"),
+        (("--encoder", "ct-fm-encoder"), 1, "ainode weights pull ct-fm-encoder; or give --encoder"),
+        (("--encoder", "nobody's"), 1, "see `ainode weights list`; or give --encoder ct-fm-encoder-bundled"),
+        (("--encoder", "bpr-bundled"), 1, "the encoder: tensor conv_init.weight is missing"),
+        (("--device", "tpu"), 2, "there is no device 'tpu' here"),
+    ],
+)
+def test_a_wrong_word_to_finetune_is_answered_with_the_mend(bodies, tmp_path, capsys, wrong, status, said):
+    folder, _, body = bodies[1]
+    labels = (body.labels == Label.AIRWAY).astype(np.uint8).transpose(2, 1, 0)
+    nibabel.save(nibabel.Nifti1Image(labels, np.diag([-MM, -MM, MM, 1.0])), folder / "truth.nii.gz")
+    usual = ("--encoder", "none", "--patch", 32, "--spacing", 12, "--steps", 1, "--out", tmp_path)
+    try:
+        assert ainode("finetune", folder, *usual, *wrong) == status
+    finally:
+        (folder / "truth.nii.gz").unlink()
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) == 1

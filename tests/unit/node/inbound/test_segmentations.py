@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from pydicom import Dataset
 from pydicom.uid import RLELossless
 
-from algorithms.protocol import BoolMask, Code, Volume
+from algorithms.protocol import BoolMask, Code, Findings, Segment, Volume
 from node.errors import AINodeError, IncompleteInput, IrregularGeometry, ResourceInadequate, UnsuitableImage
 from node.inbound import segmentations, volumes
 from node.inbound.segmentations import Given, images_named, read
+from node.outbound import seg
 from tests.given_segmentations import segmentation
-from tests.synthetic_series import LUNG, OBLIQUE, series
+from tests.synthetic_series import LUNG, OBLIQUE, provenance, series
 
 Change = Callable[[Dataset], None]
 
@@ -270,6 +271,52 @@ def test_side_and_colour_are_kept(tmp_path: Path) -> None:
     assert (first.laterality, second.laterality) == (Code("7771000", "SCT", "Left"), None)
     assert first.rgb == pytest.approx((255, 0, 0), abs=2)
     assert (first.type, first.category.scheme) == (LUNG, "SCT")
+
+
+def test_the_site_of_our_own_segmentations_comes_back_with_its_side(tmp_path: Path) -> None:
+    volume, sources = series()
+    kidney, left = Code("64033007", "SCT", "Kidney"), Code("7771000", "SCT", "Left")
+    cyst = Code("367643001", "SCT", "Cyst")
+    altered = Code("49755003", "SCT", "Morphologically Abnormal Structure")
+    sites = [(kidney, left), (kidney, None), (None, left), (None, None)]
+    found = Findings(
+        tuple(
+            Segment.from_mask(
+                volume.voxels > 100 * number,
+                label=f"cyst {number}",
+                category=altered,
+                type=cyst,
+                rgb=(9, 9, 9),
+                laterality=side,
+                site=site,
+            )
+            for number, (site, side) in enumerate(sites)
+        )
+    )
+    dataset = seg.encode(found, volume, sources, provenance(volume))
+    again = read_again(volume, sources, dataset, tmp_path).segments
+    assert [(segment.site, segment.laterality) for segment in again] == sites
+    assert {segment.type for segment in again} == {cyst}
+
+
+@pytest.mark.parametrize(
+    ("change", "site"),
+    [({}, "Lung"), ({"CodeValue": ""}, None), ({"CodeMeaning": ""}, None), ({"CodeValue": "1" * 17}, None)],
+)
+def test_a_site_without_a_usable_code_is_left_out(
+    change: dict[str, str], site: str | None, tmp_path: Path
+) -> None:
+    volume, sources = series()
+    dataset = segmentation(sources, {"a": volume.voxels > 100})
+    region = Dataset()
+    region.CodeValue, region.CodingSchemeDesignator, region.CodeMeaning = LUNG
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for keyword, value in change.items():
+            setattr(region, keyword, value)
+        dataset.SegmentSequence[0].AnatomicRegionSequence = [region]
+        (segment,) = read_again(volume, sources, dataset, tmp_path).segments
+    assert (segment.site.meaning if segment.site else None) == site
 
 
 def test_background_of_a_label_map_is_no_segment(tmp_path: Path, shared_data: Path) -> None:

@@ -82,3 +82,19 @@ def test_the_label_map_lies_in_ras_where_the_segments_lie_in_lps(tmp_path):
     ras = image.affine @ [column, row, slice_, 1]
     lps = volume.affine_mm @ [slice_, row, column, 1]
     assert np.allclose(ras[:3], lps[:3] * [-1, -1, 1], atol=1e-4)
+
+
+def test_the_label_map_of_an_uneven_stack_lies_where_its_slices_do(tmp_path):
+    volume, _ = synthetic_findings.leaning(places=[0, 1, 2, 4, 6, 8], lean_mm=0.0)
+    mask = np.zeros(volume.voxels.shape, dtype=bool)
+    mask[0, 1, 1] = mask[4, 2, 3] = mask[5, 3, 1] = True
+    kind = {"category": synthetic_series.ANATOMY, "type": synthetic_series.LUNG}
+    segment = Segment.from_mask(mask, label="x", rgb=(1, 2, 3), **kind)
+    document.write_nifti(Findings((segment,)), volume, tmp_path / "labels.nii.gz")
+    image = nibabel.load(tmp_path / "labels.nii.gz")
+    assert image.shape[2] == 5
+    shown = [image.affine @ [*place, 1] for place in np.argwhere(np.asarray(image.dataobj))]
+    meant = [volume.affine_mm @ [volume.slice_places[s], r, c, 1] for s, r, c in np.argwhere(mask)]
+    assert np.allclose(
+        sorted(np.array(shown)[:, :3] * [-1, -1, 1], key=lambda p: p[2]), np.array(meant)[:, :3]
+    )

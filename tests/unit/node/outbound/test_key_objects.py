@@ -35,3 +35,11 @@ def test_nothing_similar_is_no_selection():
     volume, sources = series()
     with pytest.raises(ValueError, match="no similar series"):
         key_objects.encode(Findings(), sources, provenance(volume))
+
+
+def test_it_lies_in_the_study_of_the_image_and_names_no_copies():
+    document = selection()
+    _, sources = series()
+    assert document.StudyInstanceUID == sources[0].StudyInstanceUID
+    assert document.StudyInstanceUID not in {other.study_instance_uid for other in similar()}
+    assert "IdenticalDocumentsSequence" not in document

@@ -1,13 +1,18 @@
+import io
 import json
 import stat
 import sys
 import threading
 
 import numpy as np
+import pydicom
 import pytest
 
+from algorithms.phantoms import torso
+from algorithms.phantoms.labels import Label
 from algorithms.protocol import Embedding
 from node.inbound.instances import Spool
+from node.jobs.reception import study_in_spool
 from node.web import similar
 from tests.synthetic_study import store, write
 from tests.unit.node.jobs.arrivals import arrival, wanted
@@ -158,3 +163,49 @@ def test_a_series_that_is_not_there_is_named(client, held):
     answer = client.get(f"/api/studies/{held[0]}/locate?in={held[1]}&point=1,2,3&series=9.9")
     assert (answer.status_code, "9.9" in answer.json()["detail"]) == (422, True)
     assert client.get(f"/api/studies/{held[0]}/locate?in=9.9&point=1,2,3").status_code == 422
+
+
+MM = 6.0
+
+
+@pytest.fixture
+def bodies(rooms, tmp_path) -> list[tuple[str, np.ndarray]]:
+    """Two synthetic chests in the spool: study, and the middle of the airways in patient LPS millimetres."""
+    spool = Spool(rooms.settings.spool, 1 << 20)
+    made = []
+    for seed in (4000, 4001):
+        body = torso(seed, spacing_mm=MM, bottom_mm=-60.0, top_mm=280.0)
+        stored = store(spool, write(tmp_path / f"body{seed}", body.hu, (MM, MM, MM), seed))
+        rooms.index.record(stored)
+        slice_, row, column = np.argwhere(body.labels == Label.AIRWAY).mean(axis=0) * MM
+        made.append((stored[0].instance.study_instance_uid, np.array([column, row, slice_])))
+    return made
+
+
+def test_the_airways_of_one_chest_are_found_in_another(client, rooms, bodies):
+    (here, point), (there, wanted_mm) = bodies
+    text = ",".join(f"{mm:.1f}" for mm in point)
+    answer = client.get(f"/api/studies/{here}/locate?in={there}&point={text}")
+    assert answer.status_code == 200, answer.text
+    found = answer.json()
+    assert np.linalg.norm(np.array(found["position_mm"]) - wanted_mm) < 40
+    (series,) = study_in_spool(rooms.settings.spool, rooms.index, there).series
+    slice_ = series.sop_instance_uids.index(found["SOPInstanceUID"])
+    assert [found["column"], found["row"], slice_] == pytest.approx(
+        np.array(found["position_mm"]) / MM, abs=0.51
+    )
+    outside = client.get(f"/api/studies/{here}/locate?in={there}&point=0,0,9000")
+    assert (outside.status_code, outside.json()["detail"]) == (
+        422,
+        "the point 0, 0, 9000 mm lies outside the image",
+    )
+
+
+def test_the_heat_map_is_given_as_a_parametric_map_of_the_other_study(client, bodies):
+    (here, point), (there, _) = bodies
+    text = ",".join(f"{mm:.1f}" for mm in point)
+    answer = client.get(f"/api/studies/{here}/locate/heat-map?in={there}&point={text}")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/dicom"), answer.text
+    heat = pydicom.dcmread(io.BytesIO(answer.content))
+    assert heat.SOPClassUID.name == "Parametric Map Storage"
+    assert heat.StudyInstanceUID == there
