@@ -9,14 +9,14 @@ same volumes changed. Search: landmarks of one phantom looked for in another.
 
 import argparse
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from body_part import nifti, regular
 from scipy.stats import binomtest
 
-from algorithms.ct_fm.anatomical_search import locate
+from algorithms.ct_fm.anatomical_search import Query, Search
 from algorithms.ct_fm.embedding import Encoder
 from algorithms.ct_fm.retrieval import Retrieval
 from algorithms.perturbations import cropped, noisy, other_kernel, resampled, shifted
@@ -49,6 +49,10 @@ ORGANS = {
     "right lung": Label.RIGHT_LUNG,
     "brain": Label.BRAIN,
 }
+CUT = ("spleen", "liver", "stomach")
+VERTEBRAE = ("L5", "L4", "L3", "L2", "L1")
+IN_ABDOMEN = dict(zip((*CUT, *VERTEBRAE), (1, 5, 6, 27, 28, 29, 30, 31), strict=True))
+LEVELS = ("L4", "L2", "Th12", "Th10", "Th8", "Th6", "Th4", "Th2", "C7", "C4")
 
 
 def phantoms(count: int) -> Iterator[Volume]:
@@ -106,14 +110,14 @@ def line(name: str, hits: int, total: int) -> None:
     )
 
 
-def landmarks(seed: int) -> tuple[Volume, dict[str, np.ndarray]]:
+def landmarks(seed: int, levels: Sequence[str] = LEVELS) -> tuple[Volume, dict[str, np.ndarray]]:
     """A body, its frame moved at random, and where its organs and vertebrae are."""
     body = torso(seed, spacing_mm=4.0)
     offset = np.random.default_rng(seed).uniform(-200, 200, 3)
     affine = body.affine_mm.copy()
     affine[:3, 3] += offset
     found = {name: np.argwhere(body.labels == label).mean(axis=0) for name, label in ORGANS.items()}
-    for name in ("L4", "L2", "Th12", "Th10", "Th8", "Th6", "Th4", "Th2", "C7", "C4"):
+    for name in levels:
         level = round((body.levels_mm[name] - body.affine_mm[2, 3]) / body.affine_mm[2, 0])
         found[name] = np.array([level, *np.argwhere(body.labels[level] == Label.VERTEBRA).mean(axis=0)])
     uids = tuple(map(str, range(len(body.hu))))
@@ -129,10 +133,10 @@ def search(pairs: int, encoder: Encoder) -> None:
         (source, known), (target, wanted) = (
             landmarks(FIRST_HELD_OUT_SEED + 500 + 2 * pair + side) for side in range(2)
         )
+        looked = Search(source, target, encoder, silent)
         for name, point in known.items():
-            x, y, z = map(float, point)
-            match = locate(source, (x, y, z), target, encoder, silent)
-            errors.setdefault(name, []).append(float(np.linalg.norm(match.position_mm - wanted[name])))
+            error = distance(looked, source, point, wanted[name], encoder)
+            errors.setdefault(name, []).append(error)
     every = np.concatenate(list(errors.values()))
     seconds = (time.perf_counter() - start) / len(every)
     print(
@@ -145,6 +149,15 @@ def search(pairs: int, encoder: Encoder) -> None:
         )
 
 
+def distance(
+    looked: Search, source: Volume, point: np.ndarray, wanted: np.ndarray, encoder: Encoder
+) -> float:
+    """Millimetres from where a point is found to where it should be."""
+    x, y, z = map(float, point)
+    found = looked.match(Query.of(source, (x, y, z), encoder), silent).position_mm
+    return float(np.linalg.norm(found - wanted))
+
+
 def search_labelled(data: Path, bodies: int, encoder: Encoder) -> None:
     """Print how far the places of phantoms, found in the labelled CT, lie from those of its labels."""
     folder = data / "ct-labelled-totalsegmentator/nifti"
@@ -153,17 +166,17 @@ def search_labelled(data: Path, bodies: int, encoder: Encoder) -> None:
     abdomen = Volume(voxels, affine, "HU", "CT", tuple(map(str, range(len(voxels)))))
     wanted = {
         name: affine[:3, :3] @ np.argwhere(labels == number).mean(axis=0) + affine[:3, 3]
-        for name, number in {"spleen": 1, "liver": 5, "stomach": 6, "L4": 28, "L2": 30}.items()
+        for name, number in IN_ABDOMEN.items()
     }
     errors: dict[str, list[float]] = {name: [] for name in wanted}
     for seed in range(bodies):
-        source, known = landmarks(FIRST_HELD_OUT_SEED + 500 + seed)
+        source, known = landmarks(FIRST_HELD_OUT_SEED + 500 + seed, VERTEBRAE)
+        looked = Search(source, abdomen, encoder, silent)
         for name, place in wanted.items():
-            x, y, z = map(float, known[name])
-            found = locate(source, (x, y, z), abdomen, encoder, silent).position_mm
-            errors[name].append(float(np.linalg.norm(found - place)))
-    every = np.concatenate(list(errors.values()))
-    print(f"search in the labelled abdomen: n = {len(every)}, median {np.median(every):.0f} mm")
+            errors[name].append(distance(looked, source, known[name], place, encoder))
+    for what, names in (("cut by the field of view", CUT), ("in view", VERTEBRAE)):
+        every = np.concatenate([errors[name] for name in names])
+        print(f"labelled abdomen, {what}: n = {len(every)}, median {np.median(every):.0f} mm")
     for name, values in errors.items():
         print(f"  {name:12s} {', '.join(f'{value:.0f}' for value in values)} mm")
 

@@ -2,21 +2,25 @@
 
 A patch around the point is compared with patches of the other CT by the cosine of their embeddings (Pai
 et al., arXiv:2501.09001, `scripts/semantic_search_quantitative.py`). Published is one pass, and the centre
-of the best patch as the answer. Here the patches beside the point must match those beside the answer as
-well, which tells the left from the right and a shoulder from a heart; then the answer moves uphill in ever
-smaller steps.
+of the best patch as the answer. Here the two bodies are laid over each other first, by all their patches
+(`body_alignment`); where they hardly show the same part of a body, each over a whole synthetic body that
+stands between them. The answer moves from the expected place uphill in ever smaller steps, and the further
+it moves the more alike the place must be. If no body fits, the patches beside the point must match those
+beside the answer, and it moves uphill from the best of these.
 """
 
 from dataclasses import dataclass
-from itertools import product
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from algorithms.ct_fm.body_alignment import BodyMap, Places, Sampled, aligned
+from algorithms.ct_fm.embedded_body import AIR, AROUND, EmbeddedBody, Lattice, Prior
 from algorithms.ct_fm.embedding import Encoder, Vectors, unit
 from algorithms.ct_fm.patches import Grid
+from algorithms.phantoms import torso
 from algorithms.protocol import (
     BoolMask,
     Code,
@@ -34,14 +38,13 @@ from algorithms.terminology import NO_UNITS
 SALIENCY: Final = Code("130404", "DCM", "Saliency")
 
 Point = tuple[float, float, float]
-_Places = npt.NDArray[np.float64]
-"""Voxels with fractions (place, 3)."""
 
-_AROUND = np.array([offset for offset in product((-1.0, 0.0, 1.0), repeat=3) if any(offset)])
-_WITH_AROUND = np.concatenate([np.zeros((1, 3)), _AROUND])
+_WITH_AROUND = np.concatenate([np.zeros((1, 3)), AROUND])
 _UNSEEN = 0.1  # share of the surroundings that counts as seen and neither like nor unlike the point's
-_SIGMA_MM = 5.0
-_AIR = 0.05  # scaled; about -870 HU
+_SMOOTH_MM = 5.0
+_REFERENCE_SEED = 3002
+_REFERENCE_MM = 4.0
+_EXPECTED_WITHIN_MM = 70.0  # one standard deviation: 31 mm away weighs as much as 0.1 of similarity
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,11 +54,14 @@ class Match:
     Attributes:
         position_mm: in patient LPS of the other CT.
         similarity: cosine of the embeddings there and at the point.
+        outside_mm: how far outside the other CT the place is expected, so that the answer can but be
+            near; 0 inside, or where nothing is known.
         heat: how well each place of the other CT matches, 0 to 1.
     """
 
     position_mm: Point
     similarity: float
+    outside_mm: float
     heat: SaliencyMap
 
 
@@ -72,133 +78,123 @@ def locate(source: Volume, point_mm: Point, target: Volume, encoder: Encoder, pr
     Raises:
         Unsuitable: the point lies outside the source, or a volume is no CT in Hounsfield units.
     """
-    sampling = encoder.search
-    step = np.maximum(1.0, np.round(np.array(sampling.patch) * (1 - sampling.overlap)))
-    query = _Query.of(source, point_mm, step, encoder)
-    grid = Grid.of(target, sampling.spacing_mm).cropped()
-    embedded = _Embedded(encoder, grid)
-    lattice = _Lattice.over(grid.voxels, step)
-    agreement = lattice.agreement(embedded.vectors(lattice.places, part(progress, 0.0, 0.8)), query)
-    best = lattice.places[int(agreement.argmax())]
-    best, likeness = embedded.climbed(best, step / 2, query.vectors[0], part(progress, 0.8, 1.0))
-    x, y, z = (float(mm) for mm in grid.position_mm(best))
-    return Match((x, y, z), likeness, _heat(agreement.reshape(lattice.shape), lattice, grid))
+    query = Query.of(source, point_mm, encoder)
+    return Search(source, target, encoder, part(progress, 0.0, 0.9)).match(query, part(progress, 0.9, 1.0))
+
+
+class Search:
+    """Finds places of one CT in another; both are embedded once, for any number of points."""
+
+    def __init__(self, source: Volume, target: Volume, encoder: Encoder, progress: Progress) -> None:
+        """Embed both and lay one over the other.
+
+        Raises:
+            Unsuitable: a volume is no CT in Hounsfield units.
+        """
+        step = _step(encoder)
+        self._target = EmbeddedBody(encoder, target)
+        _, here = EmbeddedBody(encoder, source).sampled(step, part(progress, 0.0, 0.4))
+        self._lattice, there = self._target.sampled(step, part(progress, 0.4, 0.8))
+        self._vectors = there.vectors
+        self._map = aligned(here, there) or _by_reference(here, there, encoder, part(progress, 0.8, 1.0))
+
+    def match(self, query: "Query", progress: Progress) -> Match:
+        """Find one point."""
+        grid, lattice = self._target.grid, self._lattice
+        agreement = _agreement(lattice, self._vectors, query)
+        prior = self._prior(query, lattice.places[int(agreement.argmax())])
+        outside_mm = self._target.outside_mm(prior.place)
+        best, likeness = self._target.climbed(
+            prior.place, lattice.step / 2, query.vectors[0], prior, progress
+        )
+        x, y, z = (float(mm) for mm in grid.position_mm(best))
+        weight = np.exp(-prior.penalty(lattice.places))
+        return Match((x, y, z), likeness, outside_mm, _heat(agreement, weight, lattice, grid))
+
+    def _prior(self, query: "Query", best: Places) -> Prior:
+        """Where the map of the bodies leads; without one the best place, which binds nothing."""
+        if self._map is None:
+            return Prior(best, np.full(3, np.inf))
+        grid = self._target.grid
+        expected = grid.index(self._map(np.array(query.point_mm)))
+        return Prior(expected, _EXPECTED_WITHIN_MM / np.linalg.norm(grid.affine_mm[:3, :3], axis=0))
 
 
 @dataclass(frozen=True, eq=False)
-class _Query:
+class Query:
     """The embeddings of the patch at a point, and of those beside it that lie in the image.
 
     Attributes:
+        point_mm: the point, in patient LPS of its CT.
         offsets: (patch, 3), in steps; the point itself first.
         vectors: (patch, feature), of unit length.
     """
 
+    point_mm: Point
     offsets: npt.NDArray[np.intp]
     vectors: Vectors
 
     @classmethod
-    def of(cls, source: Volume, point_mm: Point, step: _Places, encoder: Encoder) -> Self:
+    def of(cls, source: Volume, point_mm: Point, encoder: Encoder) -> Self:
+        """Embed them.
+
+        Raises:
+            Unsuitable: the point lies outside the source, or the volume is no CT in Hounsfield units.
+        """
         if not _inside(source, np.array(point_mm)):
             place = ", ".join(f"{mm:g}" for mm in point_mm)
             raise Unsuitable(f"the point {place} mm lies outside the image")
         grid = Grid.of(source, encoder.search.spacing_mm)
-        points = np.array(point_mm) + (_WITH_AROUND * step) @ grid.affine_mm[:3, :3].T
+        points = np.array(point_mm) + (_WITH_AROUND * _step(encoder)) @ grid.affine_mm[:3, :3].T
         patches = [_patch(grid, point, encoder.search.patch) for point in points]
         kept = [
             n
             for n, (point, patch) in enumerate(zip(points, patches, strict=True))
-            if n == 0 or (_inside(source, point) and (patch > _AIR).any())
+            if n == 0 or (_inside(source, point) and (patch > AIR).any())
         ]
         vectors = encoder.vectors([patches[n] for n in kept], len(kept), silent)
-        return cls(_WITH_AROUND[kept].astype(np.intp), unit(vectors))
+        return cls(point_mm, _WITH_AROUND[kept].astype(np.intp), unit(vectors))
 
 
-class _Embedded:
-    """A CT whose places are embedded when they are asked for."""
-
-    def __init__(self, encoder: Encoder, grid: Grid) -> None:
-        self._encoder = encoder
-        self._patch = np.array(encoder.search.patch)
-        self._voxels = np.pad(grid.voxels, [(size // 2, size // 2) for size in self._patch])
-        self._last = np.array(grid.voxels.shape) - 1
-
-    def vectors(self, places: _Places, progress: Progress) -> Vectors:
-        """Embeddings (place, feature) of unit length; 0 where there is only air."""
-        first = np.rint(places).astype(int)
-        patches = [self._voxels[tuple(map(slice, low, low + self._patch))] for low in first]
-        bodily = [n for n, patch in enumerate(patches) if (patch > _AIR).any()]
-        if not bodily:
-            raise Unsuitable("there is only air in the image")
-        found = unit(self._encoder.vectors((patches[n] for n in bodily), len(bodily), progress))
-        vectors = np.zeros((len(places), found.shape[1]), dtype=np.float32)
-        vectors[bodily] = found
-        return vectors
-
-    def climbed(
-        self, place: _Places, step: _Places, query: Vectors, progress: Progress
-    ) -> tuple[_Places, float]:
-        """Uphill in similarity to a query: to the best neighbour; where none is better, by half the step."""
-        place, step = np.rint(place), np.rint(step)
-        likeness = float(self.vectors(place[None], silent)[0] @ query)
-        while True:
-            around = np.clip(place + _AROUND * step, 0, self._last)
-            similarity = self.vectors(around, silent) @ query
-            best = int(similarity.argmax())
-            progress(1 / float(step.max()), "refining")
-            if similarity[best] > likeness:
-                place, likeness = around[best], float(similarity[best])
-            elif step.max() > 1:
-                step = np.maximum(np.rint(step / 2), 1.0)
-            else:
-                return place, likeness
+def _by_reference(here: Sampled, there: Sampled, encoder: Encoder, progress: Progress) -> BodyMap | None:
+    """From one body to another over a third, in which there is all that either may show."""
+    whole = torso(_REFERENCE_SEED, spacing_mm=_REFERENCE_MM)
+    uids = tuple(map(str, range(len(whole.hu))))
+    volume = Volume(whole.hu, whole.affine_mm, "HU", "CT", uids)
+    _, reference = EmbeddedBody(encoder, volume).sampled(_step(encoder), progress)
+    first, second = aligned(here, reference), aligned(reference, there)
+    return first.then(second) if first and second else None
 
 
-@dataclass(frozen=True, eq=False)
-class _Lattice:
-    """Places a step apart from end to end of an array.
+def _agreement(lattice: Lattice, vectors: Vectors, query: Query) -> npt.NDArray[np.float32]:
+    """How much more a place and those beside it resemble a point and those beside it than others do.
 
-    Attributes:
-        places: voxels (place, 3).
-        shape: how many there are along each axis.
-        first: the first place.
-        step: in voxels along each axis.
+    Args:
+        lattice: of places of the other CT.
+        vectors: of the places (place, feature); 0 where there is only air.
+        query: the point.
+
+    Returns:
+        Mean surplus over the mean similarity (place,), lower where less of the surroundings is in view;
+        minus infinity in the air.
     """
+    on_lattice = vectors.reshape(*lattice.shape, -1)
+    bodily: BoolMask = np.asarray(on_lattice.any(axis=-1))
+    total = np.zeros(lattice.shape, dtype=np.float32)
+    count = np.full(lattice.shape, _UNSEEN * len(query.vectors), dtype=np.float32)
+    for offset, vector in zip(query.offsets, query.vectors, strict=True):
+        similarity = on_lattice @ vector
+        surplus = np.where(bodily, similarity - similarity[bodily].mean(), 0)
+        beside = tuple(slice(1 + o, 1 + o + n) for o, n in zip(offset, lattice.shape, strict=True))
+        total += np.pad(surplus, 1)[beside]
+        count += np.pad(bodily, 1)[beside]
+    return np.where(bodily, total / count, -np.inf).ravel().astype(np.float32)
 
-    places: _Places
-    shape: Shape
-    first: _Places
-    step: _Places
 
-    @classmethod
-    def over(cls, voxels: Voxels, step: _Places) -> Self:
-        axes = [np.arange((n - 1) % s / 2, n, s) for n, s in zip(voxels.shape, step, strict=True)]
-        places = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
-        a, b, c = (len(axis) for axis in axes)
-        return cls(places, (a, b, c), places[0], step)
-
-    def agreement(self, vectors: Vectors, query: _Query) -> npt.NDArray[np.float32]:
-        """How much more a place and those beside it resemble a point and those beside it than others do.
-
-        Args:
-            vectors: of the places (place, feature); 0 where there is only air.
-            query: the point.
-
-        Returns:
-            Mean surplus over the mean similarity (place,), lower where less of the surroundings is in view;
-            minus infinity in the air.
-        """
-        on_lattice = vectors.reshape(*self.shape, -1)
-        bodily: BoolMask = np.asarray(on_lattice.any(axis=-1))
-        total = np.zeros(self.shape, dtype=np.float32)
-        count = np.full(self.shape, _UNSEEN * len(query.vectors), dtype=np.float32)
-        for offset, vector in zip(query.offsets, query.vectors, strict=True):
-            similarity = on_lattice @ vector
-            surplus = np.where(bodily, similarity - similarity[bodily].mean(), 0)
-            beside = tuple(slice(1 + o, 1 + o + n) for o, n in zip(offset, self.shape, strict=True))
-            total += np.pad(surplus, 1)[beside]
-            count += np.pad(bodily, 1)[beside]
-        return np.where(bodily, total / count, -np.inf).ravel().astype(np.float32)
+def _step(encoder: Encoder) -> Places:
+    """Voxels (3,) from one patch to the next."""
+    sampling = encoder.search
+    return np.maximum(1.0, np.round(np.array(sampling.patch) * (1 - sampling.overlap)))
 
 
 def _inside(image: Volume, point_mm: npt.NDArray[np.float64]) -> bool:
@@ -213,12 +209,14 @@ def _patch(grid: Grid, point_mm: npt.NDArray[np.float64], shape: Shape) -> Voxel
     return resample(grid.voxels, grid.affine_mm, shape, onto, order=1, outside=0.0)
 
 
-def _heat(agreement: npt.NDArray[np.float32], lattice: _Lattice, grid: Grid) -> SaliencyMap:
-    """Agreement as a map at the spacing of the encoder: 0 to 1, then smooth over 5 mm, as published."""
+def _heat(
+    agreement: npt.NDArray[np.float32], weight: npt.NDArray[np.float64], lattice: Lattice, grid: Grid
+) -> SaliencyMap:
+    """Weighted agreement as a map at the spacing of the encoder: 0 to 1, smooth over 5 mm, as published."""
     bodily = np.isfinite(agreement)
-    low, high = float(agreement[bodily].min()), float(agreement[bodily].max())
-    lifted = np.where(bodily, agreement, low) - low
-    normal = (lifted / max(high - low, 1e-6)).astype(np.float32)
+    low = float(agreement[bodily].min())
+    lifted = (np.where(bodily, agreement, low) - low) * weight
+    normal = (lifted / max(float(lifted.max()), 1e-6)).astype(np.float32).reshape(lattice.shape)
     onto_lattice = np.diag([*(1 / lattice.step), 1.0])
     onto_lattice[:3, 3] = 1 - lattice.first / lattice.step  # the edge is repeated once
     a, b, c = grid.voxels.shape
@@ -231,5 +229,5 @@ def _heat(agreement: npt.NDArray[np.float32], lattice: _Lattice, grid: Grid) -> 
         outside=0.0,
     )
     spacing = np.linalg.norm(grid.affine_mm[:3, :3], axis=0)
-    smooth = ndimage.gaussian_filter(fine, _SIGMA_MM / spacing)
+    smooth = ndimage.gaussian_filter(fine, _SMOOTH_MM / spacing)
     return SaliencyMap("Similarity to the point", SALIENCY, NO_UNITS, smooth, grid.affine_mm)

@@ -24,6 +24,7 @@ class Encoder:
         weights: which they are.
         embedding: how a volume is looked at to find its place among others.
         search: how it is looked at to find a place in it.
+        features: numbers of an embedding; 512 as published.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str) -> None:
@@ -36,7 +37,9 @@ class Encoder:
         self.embedding = Sampling.of(checkpoint.config, "embedding")
         self.search = Sampling.of(checkpoint.config, "search")
         self._device = torch.device(device)
-        network = Architecture.of(checkpoint.config).encoder()
+        architecture = Architecture.of(checkpoint.config)
+        network = architecture.encoder()
+        self.features = architecture.init_filters * 2 ** (len(architecture.blocks_down) - 1)
         tensors = checkpoint.tensors()
         keys = canonical(tensors.keys(), network.state_dict().keys())
         load_into(network, {keys[key]: tensors[key] for key in keys}, checkpoint.weights.name)

@@ -63,6 +63,8 @@ def locate(
         say(json.dumps(found))
         return
     x, y, z = found["position_mm"]
+    if found["outside_mm"]:
+        say(f"The place is expected {found['outside_mm']:.0f} mm outside that CT; the nearest it shows:")
     say(
         f"{x:.1f}, {y:.1f}, {z:.1f} mm (LPS), similarity {found['similarity']:.3f}: row {found['row']}, "
         f"column {found['column']} of {found['SOPInstanceUID']}. Research use only."
@@ -135,6 +137,7 @@ def _described(match: "Match", target: Volume) -> dict[str, Any]:
         "row": row,
         "column": column,
         "similarity": round(match.similarity, 4),
+        "outside_mm": round(match.outside_mm, 1),
     }
 
 

@@ -55,13 +55,17 @@ class SimilarOut(BaseModel):
 
 
 class MatchOut(BaseModel):
-    """The matching point; the position in patient LPS millimetres, row and column of its slice from 0."""
+    """The matching point; the position in patient LPS millimetres, row and column of its slice from 0.
+
+    `outside_mm`: how far outside that CT the place is expected; then the answer is only the nearest shown.
+    """
 
     position_mm: tuple[float, float, float]
     SOPInstanceUID: str
     row: float
     column: float
     similarity: float
+    outside_mm: float
 
 
 @router.get("/{uid}/similar")

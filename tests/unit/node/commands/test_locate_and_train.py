@@ -55,7 +55,7 @@ def test_a_place_is_found_and_told_as_json(bodies, capsys):
     text = ",".join(f"{mm:.1f}" for mm in point)
     assert ainode("locate", source / "dicom", target / "dicom", "--point", text, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert found.keys() == {"position_mm", "SOPInstanceUID", "row", "column", "similarity"}
+    assert found.keys() == {"position_mm", "SOPInstanceUID", "row", "column", "similarity", "outside_mm"}
     assert np.linalg.norm(found["position_mm"] - wanted) < 40
     names = {pydicom.dcmread(f).SOPInstanceUID: f for f in (target / "dicom").iterdir()}
     shown = pydicom.dcmread(names[found["SOPInstanceUID"]])

@@ -105,7 +105,14 @@ def answering(monkeypatch, tmp_path):
     return answer
 
 
-FOUND = {"position_mm": [1.0, 2.0, 3.0], "SOPInstanceUID": "1.2", "row": 4, "column": 5.5, "similarity": 0.9}
+FOUND = {
+    "position_mm": [1.0, 2.0, 3.0],
+    "SOPInstanceUID": "1.2",
+    "row": 4,
+    "column": 5.5,
+    "similarity": 0.9,
+    "outside_mm": 0.0,
+}
 
 
 def test_a_point_is_looked_for_in_the_series_of_the_spool(client, rooms, held, answering):
