@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 from torch.nn import functional
 
 from algorithms.ct_fm.triage_preparation import SHAPE, SPACING_MM
@@ -20,7 +21,10 @@ _CUT = 0.4  # share of heads that are cut
 _NOISE_HU = 7.0
 _OFFSET_HU = 4.0
 _SCALE = 0.03
-_BLUR = 0.3  # share of heads that are blurred
+_THICK = 0.3  # share of heads whose skull is thicker by a voxel each way
+_BLUR = 0.5  # share of heads that are blurred
+_BLUR_SIGMA = (0.9, 0.9, 0.9)  # at most, voxels: slices of up to 10 mm, and soft kernels
+_BONE_HU = 300.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,9 +48,11 @@ class Head:
 def augment(head: Head, rng: np.random.Generator) -> Head:
     """Another head of the same shape that could as well have been scanned."""
     moved = _cut(_moved(head, rng), rng)
+    if rng.random() < _THICK:
+        moved = _thick_skulled(moved)
     hu = moved.hu * float(rng.uniform(1 - _SCALE, 1 + _SCALE)) + float(rng.uniform(-1, 1)) * _OFFSET_HU
     if rng.random() < _BLUR:
-        hu = functional.avg_pool3d(hu[None, None], (1, 3, 3), 1, (0, 1, 1), count_include_pad=False)[0, 0]
+        hu = torch.from_numpy(ndimage.gaussian_filter(hu.numpy(), rng.uniform(0, _BLUR_SIGMA)))
     noise = torch.randn(hu.shape, generator=torch.Generator().manual_seed(int(rng.integers(2**62))))
     return Head(hu + float(rng.uniform(0, _NOISE_HU)) * noise, moved.bleed)
 
@@ -74,6 +80,13 @@ def _rotation(angles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         one[[a, a, b, b], [a, b, a, b]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
         turn = turn @ one
     return turn
+
+
+def _thick_skulled(head: Head) -> Head:
+    """The skull a voxel thicker each way within the slice; what it covers is no blood."""
+    widest = functional.max_pool3d(head.hu[None, None], (1, 3, 3), 1, (0, 1, 1))[0, 0]
+    bone = widest > _BONE_HU
+    return Head(torch.where(bone, widest, head.hu), head.bleed.masked_fill(bone, 0.0))
 
 
 def _cut(head: Head, rng: np.random.Generator) -> Head:
