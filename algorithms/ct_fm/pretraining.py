@@ -83,7 +83,7 @@ class Recipe:
         if self.spacing_mm == Recipe.spacing_mm and self.patch == Recipe.patch:
             return shape
         looks = {"spacing_mm": self.spacing_mm, "patch": self.patch}
-        return shape | {"embedding": looks | {"overlap": 0.75}, "search": looks | {"overlap": 0.75}}
+        return shape | {"embedding": looks | {"overlap": 0.875}, "search": looks | {"overlap": 0.75}}
 
 
 class Projected(nn.Module):
