@@ -8,8 +8,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from algorithms.body_part.options import needs as body_part_weights
+from algorithms.cerebrum import options as cerebrum_options
 from algorithms.chest_ct.options import Options
 from algorithms.ct_fm import options as ct_fm_options
+from algorithms.options import chosen
 from algorithms.protocol import Algorithm, CatalogueEntry
 
 if TYPE_CHECKING:
@@ -58,29 +60,33 @@ def _retrieval(options: dict[str, str], device: str, store: "Store") -> Algorith
     return Retrieval.from_options(options, device, store)
 
 
+def _brain_t1(options: dict[str, str], device: str, store: "Store") -> Algorithm:
+    from algorithms.cerebrum.brain_t1 import BrainT1
+
+    return BrainT1.from_options(options, device, store)
+
+
+def _brain_t1_weights(options: Mapping[str, str]) -> tuple[str, ...]:
+    return (cerebrum_options.WEIGHTS[chosen("brain-t1", cerebrum_options.OPTIONS, options)["weights"]],)
+
+
 def _whole_body_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    ct_fm_options.chosen("ct-wholebody", ct_fm_options.WHOLE_BODY_OPTIONS, options)
+    chosen("ct-wholebody", ct_fm_options.WHOLE_BODY_OPTIONS, options)
     return (ct_fm_options.WHOLE_BODY,)
 
 
 def _tumour_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    ct_fm_options.chosen("ct-tumor", ct_fm_options.TUMOUR_OPTIONS, options)
+    chosen("ct-tumor", ct_fm_options.TUMOUR_OPTIONS, options)
     return (ct_fm_options.TUMOUR,)
 
 
 def _triage_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    return (
-        ct_fm_options.TRIAGE[
-            ct_fm_options.chosen("head-ct-triage", ct_fm_options.TRIAGE_OPTIONS, options)["weights"]
-        ],
-    )
+    return (ct_fm_options.TRIAGE[chosen("head-ct-triage", ct_fm_options.TRIAGE_OPTIONS, options)["weights"]],)
 
 
 def _retrieval_weights(options: Mapping[str, str]) -> tuple[str, ...]:
     return (
-        ct_fm_options.ENCODER[
-            ct_fm_options.chosen("ct-retrieval", ct_fm_options.RETRIEVAL_OPTIONS, options)["weights"]
-        ],
+        ct_fm_options.ENCODER[chosen("ct-retrieval", ct_fm_options.RETRIEVAL_OPTIONS, options)["weights"]],
     )
 
 
@@ -152,6 +158,16 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 outputs=("SR TID 1500: similar studies", "Key Object Selection"),
                 load=_retrieval,
                 needs=_retrieval_weights,
+            ),
+            CatalogueEntry(
+                name="brain-t1",
+                version="0.1.0",
+                summary="Seven structures of the brain: volumes, shares of the skull, asymmetry",
+                modalities=frozenset({"MR"}),
+                input="a T1-weighted MR of a whole head, about 1 mm, without contrast",
+                outputs=("SEG", "SR TID 1500: measurements"),
+                load=_brain_t1,
+                needs=_brain_t1_weights,
             ),
             CatalogueEntry(
                 name="radiomics",

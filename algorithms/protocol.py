@@ -97,6 +97,28 @@ class Volume:
 
 
 @dataclass(frozen=True, eq=False)
+class Photograph:
+    """A photograph of a person.
+
+    Attributes:
+        pixels: uint8, axes (row, column, RGB), as a viewer shows them: the person upright.
+        sop_instance_uid: of the source instance.
+        subject_age_years: how old the person was when it was taken, as far as the source says so.
+
+    Raises:
+        ValueError: an array of another shape or type.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    sop_instance_uid: str
+    subject_age_years: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 3 or self.pixels.shape[2] != 3 or self.pixels.dtype != np.uint8:
+            raise ValueError("pixels must be uint8 with the axes row, column, RGB")
+
+
+@dataclass(frozen=True, eq=False)
 class Segment:
     """One segmented structure, kept as the box that encloses it on the source grid.
 
@@ -285,6 +307,19 @@ class SaliencyMap:
     affine_mm: Affine
 
 
+@dataclass(frozen=True, eq=False)
+class Highlights:
+    """What in a photograph a score rests on.
+
+    Attributes:
+        name: for people, such as "Occlusion sensitivity".
+        weight: float32, axes (row, column) of the photograph, 0 to 1.
+    """
+
+    name: str
+    weight: npt.NDArray[np.float32]
+
+
 @dataclass(frozen=True)
 class Findings:
     """All that an algorithm found in one image."""
@@ -297,6 +332,7 @@ class Findings:
     embedding: Embedding | None = None
     similar: tuple[Similar, ...] = ()
     saliency: SaliencyMap | None = None
+    highlights: Highlights | None = None
 
 
 class Algorithm(Protocol):

@@ -74,6 +74,17 @@ class Orientation:
         return tuple(axis for axis, flip in enumerate(self.flips) if flip)
 
 
+def rotation(angles: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """The 3x3 matrix that turns about the first, then the second, then the third axis, in radians."""
+    turn = np.eye(3)
+    for axis, angle in enumerate(np.asarray(angles, dtype=np.float64)):
+        a, b = (other for other in range(3) if other != axis)
+        one = np.eye(3)
+        one[[a, a, b, b], [a, b, a, b]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
+        turn = turn @ one
+    return turn
+
+
 def spacing_of(affine_mm: Affine) -> Spacing:
     """Distance in millimetres between neighbours along each array axis."""
     a, b, c = np.linalg.norm(affine_mm[:3, :3], axis=0)

@@ -28,6 +28,7 @@ LEFT = Code("7771000", "SCT", "Left")
 RIGHT = Code("24028007", "SCT", "Right")
 
 # Quantity; the derivations are CID 7464
+VOLUME = Code("118565006", "SCT", "Volume")
 ATTENUATION_COEFFICIENT = Code("112031", "DCM", "Attenuation Coefficient")
 DERIVATIONS: Mapping[str, Code] = MappingProxyType(
     {
@@ -47,6 +48,10 @@ SCORE_STABILITY = Code("SCORE-STABILITY", "99AINODE", "Change of score under sma
 LANDMARK_STABILITY = Code(
     "LANDMARK-STABILITY", "99AINODE", "Shift of landmarks under small changes of the image"
 )
+INTRACRANIAL_SHARE = Code("INTRACRANIAL-SHARE", "99AINODE", "Share of the intracranial volume")
+INTRACRANIAL_VOLUME = Code("INTRACRANIAL-VOLUME", "99AINODE", "Intracranial volume")
+ASYMMETRY = Code("ASYMMETRY", "99AINODE", "Left minus right volume, as a share of their mean")
+MIRROR_AGREEMENT = Code("MIRROR-AGREEMENT", "99AINODE", "Least Dice coefficient with the mirrored image")
 
 # Units, UCUM
 HOUNSFIELD_UNIT = Code("[hnsf'U]", "UCUM", "Hounsfield unit")
@@ -54,6 +59,8 @@ MILLIMETER = Code("mm", "UCUM", "mm")
 SQUARE_MILLIMETER = Code("mm2", "UCUM", "square millimeter")
 CUBIC_MILLIMETER = Code("mm3", "UCUM", "cubic millimeter")
 PER_MILLIMETER = Code("/mm", "UCUM", "/mm")
+CUBIC_CENTIMETER = Code("cm3", "UCUM", "cubic centimeter")
+PERCENT = Code("%", "UCUM", "percent")
 NO_UNITS = Code("1", "UCUM", "no units")
 
 # Shape, IBSI codes of CID 218 and 7477, with the unit each is given in

@@ -12,7 +12,7 @@ import pydicom.config
 import structlog
 import typer
 
-from node.commands import enrich, locate, network, roles, science, training, weights, worklist
+from node.commands import enrich, locate, network, roles, science, training, training_brain, weights, worklist
 from node.commands.console import err
 from node.errors import AINodeError, ConfigurationError, UnknownOption
 
@@ -32,6 +32,7 @@ app.command()(enrich.enrich)
 app.command()(locate.locate)
 app.command()(training.pretrain)
 app.command()(training.finetune)
+app.command()(training_brain.train_brain)
 app.add_typer(science.algorithms, name="algorithms")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(worklist.routes, name="routes")

@@ -22,8 +22,8 @@ from monai.networks.nets.segresnet_ds import SegResNetDS
 
 from algorithms import weights
 from algorithms.ct_fm.network import Architecture
-from algorithms.ct_fm.optimisation import Report, Schedule, optimise
 from algorithms.ct_fm.patches import Grid
+from algorithms.optimisation import Report, Schedule, optimise
 from algorithms.protocol import Volume
 from algorithms.spatial import Labels, Orientation, Shape, Spacing, resample
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from algorithms.ct_fm.hyperdense import Hyperdense, hyperdense
-from algorithms.ct_fm.options import TRIAGE, TRIAGE_OPTIONS, chosen
+from algorithms.ct_fm.options import TRIAGE, TRIAGE_OPTIONS
 from algorithms.ct_fm.triage_classifier import TriageClassifier
 from algorithms.ct_fm.triage_preparation import PreparedHead
 from algorithms.ct_fm.triage_rule import NORMAL, NORMALITY, PROBABILITY, urgency_of, verdict_of
+from algorithms.options import chosen
 from algorithms.protocol import (
     Code,
     Findings,
@@ -24,7 +25,7 @@ from algorithms.protocol import (
     Volume,
 )
 from algorithms.spatial import evened
-from algorithms.terminology import NO_UNITS
+from algorithms.terminology import CUBIC_CENTIMETER, NO_UNITS, VOLUME
 from algorithms.weights import Store
 
 SALIENCY: Final = Code("130404", "DCM", "Saliency")
@@ -33,8 +34,6 @@ SALIENCY: Final = Code("130404", "DCM", "Saliency")
 HYPERDENSE: Final = "Hyperdense tissue"
 _TISSUE = Code("85756007", "SCT", "Tissue")  # CID 7150 and CID 7151; what tissue it is, nobody knows yet
 _INTRACRANIAL = Code("1101003", "SCT", "Intracranial")
-_VOLUME = Code("118565006", "SCT", "Volume")
-_CUBIC_CENTIMETER = Code("cm3", "UCUM", "cubic centimeter")
 _COLOUR = (216, 44, 44)
 
 
@@ -120,4 +119,4 @@ def _found(dense: Hyperdense) -> tuple[tuple[Segment, ...], tuple[Measurement, .
         )
         segments = (segment,)
     label = HYPERDENSE if segments else None
-    return segments, (Measurement(label, "HyperdenseVolume", _VOLUME, dense.ml, _CUBIC_CENTIMETER),)
+    return segments, (Measurement(label, "HyperdenseVolume", VOLUME, dense.ml, CUBIC_CENTIMETER),)

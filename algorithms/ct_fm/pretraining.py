@@ -19,8 +19,8 @@ from torch.nn import functional
 from algorithms import weights
 from algorithms.ct_fm.cases import Case
 from algorithms.ct_fm.network import Architecture
-from algorithms.ct_fm.optimisation import Report, Schedule, optimise
 from algorithms.ct_fm.views import view
+from algorithms.optimisation import Report, Schedule, optimise
 from algorithms.spatial import Shape, Spacing
 
 _CARD: Final = {

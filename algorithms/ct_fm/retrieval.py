@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Self
 
 from algorithms.ct_fm.embedding import Encoder, unit
-from algorithms.ct_fm.options import ENCODER, RETRIEVAL_OPTIONS, chosen
+from algorithms.ct_fm.options import ENCODER, RETRIEVAL_OPTIONS
 from algorithms.ct_fm.patches import Grid
+from algorithms.options import chosen
 from algorithms.protocol import Embedding, Findings, Progress, Volume
 from algorithms.weights import Store
 

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from scipy import ndimage
 from torch.nn import functional
 
 from algorithms.ct_fm.triage_preparation import SHAPE, SPACING_MM
+from algorithms.spatial import rotation
 
 VOXEL_ML: Final = float(np.prod(SPACING_MM)) / 1000.0
 
@@ -61,7 +61,7 @@ def _moved(head: Head, rng: np.random.Generator) -> Head:
     """Turned, shifted, a little larger or smaller, and every second one mirrored."""
     spacing = np.array(SPACING_MM)[::-1]  # left, back, head: the order of affine_grid
     half_mm = spacing * np.array(SHAPE)[::-1] / 2
-    turn = _rotation(rng.uniform(-1, 1, 3) * np.radians(_TURN_DEGREES)) * rng.uniform(1 - _SIZE, 1 + _SIZE)
+    turn = rotation(rng.uniform(-1, 1, 3) * np.radians(_TURN_DEGREES)) * rng.uniform(1 - _SIZE, 1 + _SIZE)
     turn[:, 0] *= rng.choice((-1, 1))
     theta = np.zeros((3, 4))
     theta[:, :3] = turn * half_mm[None, :] / half_mm[:, None]
@@ -70,16 +70,6 @@ def _moved(head: Head, rng: np.random.Generator) -> Head:
     both = torch.stack([head.hu, head.bleed])[None]
     hu, bleed = functional.grid_sample(both, grid, padding_mode="border", align_corners=False)[0]
     return Head(hu, bleed)
-
-
-def _rotation(angles: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    turn = np.eye(3)
-    for axis, angle in enumerate(angles):
-        a, b = (other for other in range(3) if other != axis)
-        one = np.eye(3)
-        one[[a, a, b, b], [a, b, a, b]] = np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)
-        turn = turn @ one
-    return turn
 
 
 def _thick_skulled(head: Head) -> Head:

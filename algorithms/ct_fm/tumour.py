@@ -18,9 +18,10 @@ import numpy.typing as npt
 
 from algorithms.ct_fm.network import HU_RANGE
 from algorithms.ct_fm.network_grid import NetworkGrid
-from algorithms.ct_fm.options import TUMOUR, TUMOUR_OPTIONS, chosen
+from algorithms.ct_fm.options import TUMOUR, TUMOUR_OPTIONS
 from algorithms.ct_fm.segmenter import Segmenter, numbers
 from algorithms.ct_fm.structures import ALTERED_STRUCTURE
+from algorithms.options import chosen
 from algorithms.protocol import BoolMask, Code, Findings, Measurement, Progress, Segment, Volume, part
 from algorithms.radiomics.diameters import largest_diameters
 from algorithms.radiomics.surface import Surface

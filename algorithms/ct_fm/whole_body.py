@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar, Final, Self
 
 from algorithms.ct_fm.network_grid import NetworkGrid
-from algorithms.ct_fm.options import WHOLE_BODY, WHOLE_BODY_OPTIONS, chosen
+from algorithms.ct_fm.options import WHOLE_BODY, WHOLE_BODY_OPTIONS
 from algorithms.ct_fm.segmenter import Segmenter
 from algorithms.ct_fm.structures import Structure, segments, structures
+from algorithms.options import chosen
 from algorithms.protocol import Findings, Progress, Volume, part
 from algorithms.spatial import Spacing
 from algorithms.weights import Store

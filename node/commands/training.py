@@ -59,12 +59,12 @@ def pretrain(
 
     device = checked(device)
     recipe = pretraining.Recipe.sized(filters, spacing, patch, steps, learning_rate, seed)
-    state = _state(out, name)
+    state = state_of(out, name)
     scans = [Case.of(volume, recipe.spacing_mm) for volume in _volumes(inputs or [])]
     bodies = [phantom(number, recipe.spacing_mm) for number in range(phantoms)]
     if not scans and not bodies:
         raise ConfigurationError("there is nothing to learn from; give folders of CT series, or --phantoms")
-    with _training("pretrain", state) as progress:
+    with training("pretrain", state) as progress:
         encoder = pretraining.pretrain(
             mixed(bodies, scans),
             recipe,
@@ -109,8 +109,8 @@ def finetune(
         architecture, len(names) + 1, spacing, patch, steps, learning_rate, seed
     )
     cases = [fine_tuning.LabelledCase.of(v, _numbered(v, found, names), recipe) for v, found in labelled]
-    state = _state(out, name)
-    with _training("finetune", state) as progress:
+    state = state_of(out, name)
+    with training("finetune", state) as progress:
         network = fine_tuning.finetune(
             cases,
             recipe,
@@ -124,7 +124,7 @@ def finetune(
     say(f"{name} from {len(cases)} series with {', '.join(names)} is in {out}. Research use only.")
 
 
-def _state(folder: Path, name: str) -> Path:
+def state_of(folder: Path, name: str) -> Path:
     """The file of an unfinished training, in a folder that is made.
 
     Raises:
@@ -137,7 +137,7 @@ def _state(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def _training(title: str, state: Path) -> Iterator[Progress]:
+def training(title: str, state: Path) -> Iterator[Progress]:
     """A bar; what ends a training early is told as one sentence.
 
     Raises:

@@ -43,19 +43,31 @@ def labels(path: Path, image: Volume) -> dict[str, BoolMask]:
         UnsuitableImage: a file cannot be read, or holds no whole numbers from 0 to 255; or the slices of the
             image are unevenly spaced.
     """
+    on_grid = numbers(path, image)
+    if on_grid.max() > _MOST:
+        raise UnsuitableImage(f"{path} is no label map: it must hold whole numbers from 0 to {_MOST}")
+    names = _names(path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json"))
+    present = [int(number) for number in np.unique(on_grid) if number]
+    return {names.get(str(number), str(number)): on_grid == number for number in present}
+
+
+def numbers(path: Path, image: Volume) -> npt.NDArray[np.uint16]:
+    """The numbers of a label map on the grid of an image; the nearest one counts.
+
+    Raises:
+        UnsuitableImage: the file cannot be read, or holds no whole numbers from 0 to 65535; or the slices of
+            the image are unevenly spaced.
+    """
     if image.slice_places is not None:
         raise UnsuitableImage(
             f"{path} cannot be laid on slices that are unevenly spaced; give the labels as a SEG"
         )
     values, affine_mm = _read(path)
-    if values.min() < 0 or values.max() > _MOST or (values != np.rint(values)).any():
-        raise UnsuitableImage(f"{path} is no label map: it must hold whole numbers from 0 to {_MOST}")
+    if values.min() < 0 or values.max() > np.iinfo(np.uint16).max or (values != np.rint(values)).any():
+        raise UnsuitableImage(f"{path} is no label map: it must hold whole numbers from 0 on")
     slices, rows, columns = image.voxels.shape
-    numbers: npt.NDArray[np.uint8] = values.astype(np.uint8)
-    on_grid = resample(numbers, affine_mm, (slices, rows, columns), image.affine_mm, order=0, outside=0)
-    names = _names(path.with_name(path.name.removesuffix(".gz").removesuffix(".nii") + ".json"))
-    present = [int(number) for number in np.unique(on_grid) if number]
-    return {names.get(str(number), str(number)): on_grid == number for number in present}
+    stored: npt.NDArray[np.uint16] = values.astype(np.uint16)
+    return resample(stored, affine_mm, (slices, rows, columns), image.affine_mm, order=0, outside=0)
 
 
 def _names(path: Path) -> Mapping[str, str]:

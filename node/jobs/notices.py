@@ -1,7 +1,8 @@
 """Notices of urgent findings: an HTTP POST for each run that found one.
 
-A notice is a row of the ledger, written in the same transaction as the results. The listening role works
-them off, so a receiver that is down keeps no workitem waiting, and a restart of the node loses no notice.
+A notice is a row of the ledger, written with the urgency of its workitem, before there are results. The
+listening role works them off, so a receiver that is down keeps no workitem waiting, and a restart of the
+node loses no notice.
 A crash between the answer and its record sends one twice.
 """
 

@@ -118,10 +118,14 @@ class Outbox:
             values = {"run_uid": run_uid, "seconds": dict(seconds), "stage": "deliver", "progress": 1.0}
             return _urgent(connection, item, urgency, values)
 
-    def hasten(self, item: Workitem) -> list[Workitem]:
+    def hasten(self, item: Workitem, notice: Mapping[str, Any] | None) -> list[Workitem]:
         """Record, before there are results, that the findings are of HIGH urgency.
 
         A run that fails later leaves it so: a person is to look at the images all the same.
+
+        Args:
+            item: the workitem, claimed.
+            notice: what the webhook is to be told; None if nothing.
 
         Returns:
             Other workitems of the study that are to be woken.
@@ -130,6 +134,8 @@ class Outbox:
             LeaseLost: the attempt lost its lease.
         """
         with self._engine.begin() as connection:
+            if notice:
+                insert_once(connection, notices, notice)
             return _urgent(connection, item, HIGH, {})
 
     def results(self, run_uid: str | None) -> list[Result]:

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -36,7 +36,7 @@ from node.jobs.schema import DatabaseUnavailable
 from node.jobs.urgency import HIGH, most_urgent
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
-from node.outbound import delivery
+from node.outbound import delivery, document
 from node.outbound.equipment import Provenance
 
 log = structlog.get_logger()
@@ -125,7 +125,7 @@ class Worker:
                 segmentation=source.segmentation,
                 progress=lease.progress,
                 watch=watch,
-                announce=lambda findings: self._hasten(item, findings),
+                announce=lambda findings: self._hasten(item, provenance.run_uid, findings),
             )
         except Faulty as error:
             error.save(self.settings.quarantine / item.uid)
@@ -138,26 +138,32 @@ class Worker:
                 self.gallery.add(item, provenance.run_uid, slices[len(slices) // 2], embedding)
         return [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
 
-    def _hasten(self, item: Workitem, findings: Findings) -> None:
-        """Move an urgent study up the worklist before its results are explained, encoded and proved."""
-        if any(score.urgency == HIGH for score in findings.scores):
+    def _hasten(self, item: Workitem, run_uid: str, findings: Findings) -> None:
+        """Raise an urgent study and tell of it before its results are explained, encoded and proved."""
+        score = most_urgent([document.score(each) for each in findings.scores])
+        if score and score["urgency"] == HIGH:
             # Without the ledger or the broker it comes up later: when the results are kept.
             with contextlib.suppress(DatabaseUnavailable, Transient):
-                self.wake(self.outbox.hasten(item))
+                self.wake(self.outbox.hasten(item, self._notice(item, run_uid, score)))
 
     def _keep(self, item: Workitem, run_uid: str, stored: Sequence[Result], watch: Stopwatch) -> None:
         """Record the results and how urgent they are; what an urgent study waits for comes next."""
-        document = self.settings.results / run_uid / "findings.json"
-        if not document.exists():
+        written = self.settings.results / run_uid / "findings.json"
+        if not written.exists():
             raise IncompleteInput(f"the findings of run {run_uid} are gone from the results folder")
-        score = most_urgent(json.loads(document.read_bytes())["scores"])
+        score = most_urgent(json.loads(written.read_bytes())["scores"])
         urgency = score["urgency"] if score else None
-        tell = bool(self.settings.notices.url) and urgency == HIGH
-        notice = notices.fresh(item, run_uid, score) if tell and score else None
+        notice = self._notice(item, run_uid, score) if score else None
         lifted = self.outbox.keep(item, run_uid, stored, watch.seconds, urgency=urgency, notice=notice)
         # It is in the ledger: while the broker is away, the sweep wakes a worker.
         with contextlib.suppress(Transient):
             self.wake(lifted)
+
+    def _notice(self, item: Workitem, run_uid: str, score: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the webhook is told of a score; None where it is not urgent, or nobody is to be told."""
+        if not self.settings.notices.url or score["urgency"] != HIGH:
+            return None
+        return notices.fresh(item, run_uid, score)
 
     def _input(self, item: Workitem, entry: CatalogueEntry) -> Input:
         """The instances of the workitem; of a segmentation, the images it was made on too."""

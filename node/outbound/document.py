@@ -50,7 +50,7 @@ def of(
         "measurements": [_measurement(m) for m in findings.measurements],
         "landmarks": [_landmark(mark) for mark in findings.landmarks],
         "regions": [_region(region) for region in findings.regions],
-        "scores": [_score(score) for score in findings.scores],
+        "scores": [score(each) for each in findings.scores],
         "embedding": _embedding(findings.embedding) if findings.embedding else None,
         "similar": [_similar(other) for other in findings.similar],
         "saliency": _saliency(findings.saliency) if findings.saliency else None,
@@ -139,16 +139,17 @@ def _region(region: Region) -> dict[str, Any]:
     }
 
 
-def _score(score: Score) -> dict[str, Any]:
+def score(of: Score) -> dict[str, Any]:
+    """A score as `findings.json` has it."""
     return {
-        "name": score.name,
-        "code": _code(score.code),
-        "value": score.value,
-        "unit": score.unit.value,
-        "calibrated": score.calibrated,
-        "urgency": score.urgency,
-        "finding": _code(score.finding) if score.finding else None,
-        "verdict": _code(score.verdict) if score.verdict else None,
+        "name": of.name,
+        "code": _code(of.code),
+        "value": of.value,
+        "unit": of.unit.value,
+        "calibrated": of.calibrated,
+        "urgency": of.urgency,
+        "finding": _code(of.finding) if of.finding else None,
+        "verdict": _code(of.verdict) if of.verdict else None,
     }
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from algorithms.ct_fm import optimisation
+from algorithms import optimisation
 from algorithms.ct_fm.fine_tuning import FineTuning, LabelledCase, draw, finetune, save
 from algorithms.ct_fm.network import Architecture
-from algorithms.ct_fm.optimisation import Schedule
 from algorithms.ct_fm.tumour import Tumour
+from algorithms.optimisation import Schedule
 from algorithms.protocol import Volume, silent
 from algorithms.weights import Store, WeightsFaulty
 

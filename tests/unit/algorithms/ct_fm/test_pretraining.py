@@ -9,13 +9,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from algorithms.ct_fm import optimisation
+from algorithms import optimisation
 from algorithms.ct_fm.cases import Case, mixed
 from algorithms.ct_fm.embedding import Encoder
 from algorithms.ct_fm.network import Architecture, embed
-from algorithms.ct_fm.optimisation import Schedule
 from algorithms.ct_fm.pretraining import Recipe, draw, nt_xent, pretrain, save
 from algorithms.ct_fm.views import view
+from algorithms.optimisation import Schedule
 from algorithms.protocol import Unsuitable, Volume, silent
 from algorithms.weights import Store
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from algorithms.protocol import (
     CatalogueEntry,
@@ -228,6 +229,21 @@ def test_an_urgent_study_is_on_top_before_its_findings_are_explained(worker, sch
     algorithm.afterwards = lambda: seen.append(worklist.get(item.uid))
     worker.perform(item.uid)
     assert [(s.state, s.urgency) for s in seen] == [(IN_PROGRESS, "HIGH")]
+
+
+def test_an_urgent_finding_is_told_before_it_is_explained(worker, schedule, algorithm, settings, engine):
+    told = settings.model_copy(update={"notices": Told(url="http://127.0.0.1:9/")})
+    worker = replace(worker, settings=told)
+    seen = []
+    algorithm.scores = (score("HIGH"),)
+
+    def look() -> None:
+        with engine.connect() as connection:
+            seen.extend(connection.execute(select(schema.notices.c.body)).scalars())
+
+    algorithm.afterwards = look
+    worker.perform(schedule().uid)
+    assert [body["urgency"] for body in seen] == ["HIGH"]
 
 
 def test_findings_that_are_not_urgent_wait_for_their_results(worker, schedule, algorithm, worklist):

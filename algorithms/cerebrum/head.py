@@ -1,0 +1,190 @@
+"""A head made ready for the network: canonical axes, one spacing, the box of the head, standardised."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from algorithms.cerebrum.network import STRIDE
+from algorithms.protocol import Affine, Unsuitable, Volume, Voxels
+from algorithms.spatial import (
+    Labels,
+    Orientation,
+    Shape,
+    obliquity_degrees,
+    patient_grid,
+    resample,
+    shrink,
+    spacing_of,
+)
+
+_OBLIQUE_DEGREES: Final = 15.0
+"""Up to here the network takes a head as it lies."""
+
+_COARSE_MM = 4.0  # what finding the head is done at
+_MARGIN_MM = 12.0
+_NECK_MM = 200.0  # below the crown there is no brain; published volumes are cut there too
+_LEAST_HEAD_ML = 1000.0  # a child's of one year is larger
+_LEAST_CONTRAST = 1e-3
+
+Over = Literal["volume", "head"]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network looks at a head, from the configuration of its weights.
+
+    Attributes:
+        spacing_mm: in all directions; 1 as published.
+        over: whose mean and deviation standardise the values: those of the volume, as published, or
+            those of the box around the head.
+    """
+
+    spacing_mm: float = 1.0
+    over: Over = "volume"
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Self:
+        """What a configuration leaves out is as published."""
+        return cls(float(config.get("spacing_mm", 1.0)), config.get("standardised_over", "volume"))
+
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """A head as the network sees it, and the way back.
+
+    Attributes:
+        voxels: float32, axes to head, back and left, standardised; sides are multiples of `STRIDE`.
+        affine_mm: 4x4, voxel index to patient LPS millimetres.
+    """
+
+    voxels: Voxels
+    affine_mm: Affine
+    _orientation: Orientation
+    _source_shape: Shape
+    _source_affine: Affine
+
+    @classmethod
+    def of(cls, image: Volume, look: Look) -> Self:
+        """Make it ready.
+
+        Raises:
+            Unsuitable: there is no head in the image, or nothing at all.
+        """
+        orientation = Orientation.closest(image.affine_mm)
+        a, b, c = image.voxels.shape
+        canonical = orientation.apply(image.voxels)
+        affine = orientation.affine(image.affine_mm, (a, b, c))
+        spaced, grid = on_grid(canonical, affine, look.spacing_mm)
+        box = head_box(spaced, look.spacing_mm)
+        head = spaced[box]
+        basis = spaced if look.over == "volume" else head
+        standard = (head - basis.mean()) / np.float32(basis.std())
+        moved = grid.copy()
+        moved[:3, 3] += grid[:3, :3] @ [side.start for side in box]
+        return cls(_padded(standard), moved, orientation, _shape(canonical), affine)
+
+    def labels_of(self, logits: npt.NDArray[np.float32]) -> Labels:
+        """The class of every voxel of the source image.
+
+        Classes are compared where the source has its voxels, so that borders are smooth however coarse
+        the network's grid is.
+
+        Args:
+            logits: (class, head, back, left), on the grid of `voxels`.
+        """
+        box, affine = self._covered()
+        shape = tuple(side.stop - side.start for side in box)
+        best = np.full(shape, -np.inf, dtype=np.float32)
+        labels = np.zeros(shape, dtype=np.uint8)
+        for number, logit in enumerate(logits):
+            here = resample(logit, self.affine_mm, _as_shape(shape), affine, order=1, outside=-1e3)
+            better = here > best
+            labels[better] = number
+            best[better] = here[better]
+        whole = np.zeros(self._source_shape, dtype=np.uint8)
+        whole[box] = labels
+        return np.ascontiguousarray(self._orientation.revert(whole))
+
+    def _covered(self) -> tuple[tuple[slice, slice, slice], Affine]:
+        """The box of the canonical source that the network's grid reaches, and the affine of that box."""
+        corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
+        corners[:, :3] *= np.array(self.voxels.shape) - 1
+        index = (np.linalg.solve(self._source_affine, self.affine_mm @ corners.T))[:3]
+        low = np.clip(np.floor(index.min(axis=1)).astype(int), 0, np.array(self._source_shape) - 1)
+        high = np.clip(np.ceil(index.max(axis=1)).astype(int) + 1, low + 1, self._source_shape)
+        affine = self._source_affine.copy()
+        affine[:3, 3] += affine[:3, :3] @ low
+        a, b, c = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
+        return (a, b, c), affine
+
+
+def on_grid(canonical: Voxels, affine_mm: Affine, spacing_mm: float) -> tuple[Voxels, Affine]:
+    """A canonical image at one spacing; whole blocks are averaged where several voxels become one."""
+    cube = (spacing_mm, spacing_mm, spacing_mm)
+    a, b, c = (max(1, int(spacing_mm / old + 1e-3)) for old in spacing_of(affine_mm))
+    averaged = shrink(canonical, (a, b, c))
+    block = np.diag([a, b, c, 1.0])
+    block[:3, 3] = (np.array([a, b, c]) - 1) / 2
+    coarse = affine_mm @ block
+    if obliquity_degrees(affine_mm) > _OBLIQUE_DEGREES:
+        shape, onto = patient_grid(_shape(averaged), coarse, cube)
+    else:
+        steps = spacing_mm / np.array(spacing_of(coarse))
+        onto = coarse @ np.diag([*steps, 1.0])
+        sides = (int((n - 1) / step + 1e-6) + 1 for n, step in zip(averaged.shape, steps, strict=True))
+        shape = _as_shape(tuple(sides))
+    outside = float(averaged.min())
+    return resample(averaged, coarse, shape, onto, order=1, outside=outside), onto
+
+
+def head_box(voxels: Voxels, spacing_mm: float) -> tuple[slice, slice, slice]:
+    """The box around the head, from the crown down to the neck.
+
+    Args:
+        voxels: axes to head, back and left.
+        spacing_mm: in all directions.
+
+    Raises:
+        Unsuitable: nothing in the image is as large as a head.
+    """
+    factor = max(1, round(_COARSE_MM / spacing_mm))
+    coarse = shrink(voxels, (factor, factor, factor))
+    if float(coarse.std()) < _LEAST_CONTRAST:
+        raise Unsuitable("there is nothing in the image: all values are the same")
+    tissue = ndimage.binary_opening(coarse > 0.5 * threshold_otsu(coarse))
+    components, count = ndimage.label(tissue)
+    sizes = np.bincount(components.ravel(), minlength=count + 1)[1:]
+    voxel_ml = (factor * spacing_mm) ** 3 / 1000
+    if not count or sizes.max() * voxel_ml < _LEAST_HEAD_ML:
+        found = sizes.max() * voxel_ml if count else 0.0
+        raise Unsuitable(f"there is no head in the image; the largest thing in it has {found:.0f} ml")
+    head = components == sizes.argmax() + 1
+    margin = round(_MARGIN_MM / spacing_mm)
+    box = []
+    for axis in range(3):
+        there = np.flatnonzero(head.any(axis=tuple({0, 1, 2} - {axis}))) * factor
+        low, high = int(there[0]), int(there[-1]) + factor
+        if axis == 0:
+            low = max(low, high - round(_NECK_MM / spacing_mm))
+        box.append(slice(max(0, low - margin), min(voxels.shape[axis], high + margin)))
+    return box[0], box[1], box[2]
+
+
+def _padded(voxels: Voxels) -> Voxels:
+    """At the end of each axis, by the least value, to a multiple of the stride."""
+    width = [(0, -side % STRIDE) for side in voxels.shape]
+    return np.pad(voxels, width, constant_values=voxels.min())
+
+
+def _shape(array: npt.NDArray[Any]) -> Shape:
+    return _as_shape(array.shape)
+
+
+def _as_shape(sides: tuple[int, ...]) -> Shape:
+    a, b, c = sides
+    return a, b, c
