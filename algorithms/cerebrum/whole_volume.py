@@ -1,12 +1,11 @@
-"""A whole head through the network at once, in little memory.
+"""A whole head through the network at once, in less time and memory than layer by layer.
 
-Most of the memory of the plain network is its first level, which is as large as the image and many channels
-deep. That level sees one voxel far, so that it is computed slab by slab, twice: on the way down and again on
-the way up. The other levels, 64 and 512 times smaller, are computed whole. The result is that of the
-plain network.
+The first level is as large as the image and many channels deep, but it sees only one voxel far. So it is
+computed slab by slab, and of the maps of its size one is kept, where the plain network has several. The
+other levels, 64 and 512 times smaller, are computed whole. All lie channels last. Labels are those of the
+plain network; bfloat16 would be quicker still, but changes 0.3 % of the labels inside a brain.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -18,7 +17,7 @@ from algorithms.cerebrum.network import STRIDE, CerebrumNetwork
 from algorithms.protocol import Progress, Voxels
 
 _SLAB: Final = 2 * STRIDE  # planes
-_DOWN = 4  # from the first level to the second
+_DOWN: Final = 4  # from the first level to the second
 
 
 def logits_of(
@@ -35,54 +34,33 @@ def logits_of(
     Returns:
         float32 (class, head, back, left).
     """
+    planes = len(voxels)
+    slabs = [(start, min(planes, start + _SLAB)) for start in range(0, planes, _SLAB)]
     image = torch.from_numpy(voxels)[None, None].to(device)
+    shape = (1, network.main_output.in_channels, *voxels.shape)
+    first = torch.empty(shape, device=device, memory_format=torch.channels_last_3d)
     logits = np.empty((network.main_output.out_channels, *voxels.shape), dtype=np.float32)
-    with torch.inference_mode(), _precision(device):
+    with torch.inference_mode():
         below = []
-        for start, stop in _slabs(len(voxels)):
-            progress(0.4 * start / len(voxels), "on the way down")
-            below.append(functional.relu(network.down_1to2_conv(_first_level(network, image, start, stop))))
+        for start, stop in slabs:
+            progress(0.5 * start / planes, "on the way down")
+            first[:, :, start:stop] = _convolved(network.enc_lvl1_block1_conv, image, start, stop)
+            below.append(functional.relu_(network.down_1to2_conv(first[:, :, start:stop])))
         inner = network.inner_levels(torch.cat(below, dim=2))
-        for start, stop in _slabs(len(voxels)):
-            progress(0.5 + 0.5 * start / len(voxels), "on the way up")
-            slab = _last_level(network, image, inner, start, stop)
-            logits[:, start:stop] = slab[0].float().cpu().numpy()
-    return logits
-
-
-def _first_level(network: CerebrumNetwork, image: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-    """Planes of the first level on the way down."""
-    return functional.relu(_convolved(network.enc_lvl1_block1_conv, image, start, stop))
-
-
-def _last_level(
-    network: CerebrumNetwork, image: torch.Tensor, inner: torch.Tensor, start: int, stop: int
-) -> torch.Tensor:
-    """Logits of some planes: the first level again, what the inner ones say of it, and the last layers."""
-    low, high = max(0, start - 1), min(image.shape[2], stop + 1)
-    first, last = low // _DOWN, -(-high // _DOWN)
-    up = network.up_2to1_conv(inner[:, :, first:last])[:, :, low - first * _DOWN : high - first * _DOWN]
-    both = up.add_(_first_level(network, image, low, high))
-    decoded = functional.relu(_convolved(network.dec_lvl1_block1_conv, both, start - low, stop - low))
-    logits: torch.Tensor = network.main_output(decoded)
+        for start, stop in slabs:
+            first[:, :, start:stop] += network.up_2to1_conv(inner[:, :, start // _DOWN : stop // _DOWN])
+        for start, stop in slabs:
+            progress(0.5 + 0.5 * start / planes, "on the way up")
+            decoded = network.main_output(_convolved(network.dec_lvl1_block1_conv, first, start, stop))
+            logits[:, start:stop] = decoded[0].cpu().numpy()
     return logits
 
 
 def _convolved(layer: torch.nn.Conv3d, planes: torch.Tensor, start: int, stop: int) -> torch.Tensor:
-    """A convolution of 3 x 3 x 3, of some planes only; beyond the first and the last there is nothing."""
+    """Some planes of a 3 x 3 x 3 convolution and its ReLU; beyond the first and the last are zeros."""
     low, high = max(0, start - 1), min(planes.shape[2], stop + 1)
     missing = (low - (start - 1), stop + 1 - high)
-    part = functional.pad(planes[:, :, low:high], (0, 0, 0, 0, *missing))
-    return functional.conv3d(
-        part.contiguous(memory_format=torch.channels_last_3d), layer.weight, layer.bias, padding=(0, 1, 1)
-    )
-
-
-def _slabs(planes: int) -> Iterator[tuple[int, int]]:
-    return ((start, min(planes, start + _SLAB)) for start in range(0, planes, _SLAB))
-
-
-def _precision(device: torch.device) -> torch.autocast:
-    """bfloat16 where the processor multiplies it; labels are the same on more than 99.9 % of voxels."""
-    quick = device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=quick)
+    part = planes[:, :, low:high]
+    if any(missing):
+        part = functional.pad(part, (0, 0, 0, 0, *missing))
+    return functional.relu_(functional.conv3d(part, layer.weight, layer.bias, padding=(0, 1, 1)))

@@ -47,9 +47,9 @@ def train_brain(
     """Train CEREBRUM's network on heads and weak labels; run again, it goes on where it was interrupted."""
     from algorithms.cerebrum import training as cerebrum
 
-    numbers = _structures(structures)
+    numbers = numbers_of(structures)
     names = tuple(each for each in STRUCTURES if each in numbers.values())
-    heads = list(_heads(images, labels, numbers, names))
+    heads = [_head(*case, names) for case in labelled(images, labels, numbers, names)]
     recipe = cerebrum.Recipe.sized(names, filters, steps, learning_rate, seed)
     state = state_of(out, name)
     with training("train-brain", state) as progress:
@@ -61,7 +61,7 @@ def train_brain(
     say(f"{name} from {len(heads)} heads with {', '.join(names)} is in {out}. Research use only.")
 
 
-def _structures(path: Path) -> Mapping[int, str]:
+def numbers_of(path: Path) -> Mapping[int, str]:
     """The structure of each number, from a table with the columns number and structure.
 
     Raises:
@@ -82,17 +82,15 @@ def _structures(path: Path) -> Mapping[int, str]:
     return numbers
 
 
-def _heads(
+def labelled(
     images: Path, labels: Path, numbers: Mapping[int, str], names: Sequence[str]
-) -> Iterator["LabelledHead"]:
-    """The images, each with its labels.
+) -> Iterator[tuple[Path, Volume, Labels]]:
+    """The images of a folder, each with its file and its labels: the places of the names, from 1.
 
     Raises:
         ConfigurationError: there is no image, or one has no label map, or several.
-        UnsuitableImage: a file cannot be read, or shows no head.
+        UnsuitableImage: a file cannot be read.
     """
-    from algorithms.cerebrum.randomisation import LabelledHead
-
     found = sorted(images.glob(_NIFTI))
     if not found:
         raise ConfigurationError(f"{images} holds no NIfTI file; give a folder of T1 images")
@@ -100,14 +98,18 @@ def _heads(
         stem = path.name.split(".nii")[0]
         maps = [each for each in sorted(labels.glob(_NIFTI)) if each.name.startswith(stem) and each != path]
         if len(maps) != 1:
-            raise ConfigurationError(
-                f"{labels} holds {len(maps)} label maps that begin with {stem!r}; give one"
-            )
+            raise ConfigurationError(f"{labels} holds {len(maps)} label maps named {stem}*; give one")
         image = replace(nifti.volume(path), unit="arbitrary", modality="MR")
-        try:
-            yield LabelledHead.of(image, _labels(maps[0], image, numbers, names), names)
-        except Unsuitable as verdict:
-            raise UnsuitableImage(f"{path}: {verdict}") from None
+        yield path, image, _labels(maps[0], image, numbers, names)
+
+
+def _head(path: Path, image: Volume, labels: Labels, names: Sequence[str]) -> "LabelledHead":
+    from algorithms.cerebrum.randomisation import LabelledHead
+
+    try:
+        return LabelledHead.of(image, labels, names)
+    except Unsuitable as verdict:
+        raise UnsuitableImage(f"{path}: {verdict}") from None
 
 
 def _labels(path: Path, image: Volume, numbers: Mapping[int, str], names: Sequence[str]) -> Labels:

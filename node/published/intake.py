@@ -11,10 +11,12 @@ from algorithms.protocol import Progress
 from algorithms.weights import Checkpoint, Store, WeightsFaulty, WeightsMissing, check_shapes, save
 from node import archives, conversion
 from node.errors import AINodeError, ConfigurationError
+from node.published import cerebrum
 from node.published.manifest import PUBLISHED, Archive, Published, Repository, known
 
 _DIGEST: Final = "file SHA-256"
 _CONVERTIBLE: Final = {".ckpt", ".model", ".pt", ".pth"}
+_READABLE: Final = _CONVERTIBLE | cerebrum.KERAS
 
 
 def add(name: str, file: Path, folder: Path) -> list[Checkpoint]:
@@ -173,6 +175,8 @@ def _single(published: Published, file: Path, beside: Path) -> archives.Content:
     config = described.get("config", {})
     if not isinstance(config, dict):
         raise WeightsFaulty(f"{about.name} holds no configuration")
+    if file.suffix in cerebrum.KERAS:
+        return cerebrum.tensors(file), config
     if file.suffix in _CONVERTIBLE:
         packed, plain = beside / "packed", beside / "plain"
         packed.mkdir()
@@ -184,6 +188,6 @@ def _single(published: Published, file: Path, beside: Path) -> archives.Content:
     elif file.suffix != ".safetensors":
         packing = "a zip archive nor " if isinstance(published.source, Archive) else ""
         raise ConfigurationError(
-            f"{file.name} is neither {packing}.safetensors nor {', '.join(sorted(_CONVERTIBLE))}"
+            f"{file.name} is neither {packing}.safetensors nor {', '.join(sorted(_READABLE))}"
         )
     return archives.tensors(file), config

@@ -13,7 +13,7 @@ from algorithms.ct_fm import options
 from algorithms.weights import Shapes
 from node import archives
 from node.errors import ConfigurationError
-from node.published import ct_fm
+from node.published import cerebrum, ct_fm
 
 _NOTICE: Final = "Research use only. Not for diagnosis."
 
@@ -71,6 +71,28 @@ class Repository:
 
 
 @dataclass(frozen=True)
+class Download:
+    """A single file that a person downloads.
+
+    Attributes:
+        file: its name.
+        page: where it is.
+    """
+
+    file: str
+    page: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What is recorded of it beside the tensors."""
+        return {"source": self.page, "file": self.file}
+
+    def way(self, name: str) -> str:
+        """How a person gets weights of this name."""
+        return f"{self.file} at {self.page}; then: ainode weights add {name} {self.file}"
+
+
+@dataclass(frozen=True)
 class Own:
     """Weights that nobody has published: the user's own."""
 
@@ -107,7 +129,7 @@ class Published:
 
     name: str
     algorithm: str
-    source: Archive | Repository | Own
+    source: Archive | Repository | Download | Own
     licence: str
     shapes: Callable[[Mapping[str, Any]], Shapes]
     fitted: Callable[[archives.Tensors, Mapping[str, Any]], archives.Content] = _as_it_is
@@ -224,6 +246,25 @@ _CT_FM: Final = (
     ),
 )
 
+_CEREBRUM: Final = (
+    Published(
+        name="cerebrum-7t",
+        algorithm="brain-t1",
+        source=Download("model_trained.h5", "https://github.com/rockNroll87q/cerebrum7t"),
+        licence="MIT, as its repository",
+        shapes=cerebrum.shapes,
+        fitted=cerebrum.fitted,
+    ),
+    Published(
+        name="cerebrum-3t",
+        algorithm="brain-t1",
+        source=Own("train it with ainode train-brain"),
+        licence="yours",
+        shapes=cerebrum.shapes,
+        fitted=cerebrum.fitted,
+    ),
+)
+
 PUBLISHED: Final[Mapping[str, Published]] = MappingProxyType(
     {
         each.name: each
@@ -233,6 +274,7 @@ PUBLISHED: Final[Mapping[str, Published]] = MappingProxyType(
             _segthor("segthor-task055-cascade", "3d_cascade_fullres"),
             _BODY_PART,
             *_CT_FM,
+            *_CEREBRUM,
         )
     }
 )
