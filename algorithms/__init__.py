@@ -8,11 +8,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from algorithms.body_part.options import needs as body_part_weights
+from algorithms.catalogue import CatalogueEntry
 from algorithms.cerebrum import options as cerebrum_options
 from algorithms.chest_ct.options import Options
 from algorithms.ct_fm import options as ct_fm_options
+from algorithms.fahr_face import options as fahr_face_options
 from algorithms.options import chosen
-from algorithms.protocol import Algorithm, CatalogueEntry
+from algorithms.protocol import Algorithm, PhotographAlgorithm
 
 if TYPE_CHECKING:
     from algorithms.weights import Store
@@ -64,6 +66,27 @@ def _brain_t1(options: dict[str, str], device: str, store: "Store") -> Algorithm
     from algorithms.cerebrum.brain_t1 import BrainT1
 
     return BrainT1.from_options(options, device, store)
+
+
+def _face_age(options: dict[str, str], device: str, store: "Store") -> PhotographAlgorithm:
+    from algorithms.fahr_face.face_age import FaceAge
+
+    return FaceAge.from_options(options, device, store)
+
+
+def _face_survival(options: dict[str, str], device: str, store: "Store") -> PhotographAlgorithm:
+    from algorithms.fahr_face.face_survival import FaceSurvival
+
+    return FaceSurvival.from_options(options, device, store)
+
+
+def _face_age_weights(options: Mapping[str, str]) -> tuple[str, ...]:
+    return (fahr_face_options.AGE[chosen("face-age", fahr_face_options.AGE_OPTIONS, options)["weights"]],)
+
+
+def _face_survival_weights(options: Mapping[str, str]) -> tuple[str, ...]:
+    read = chosen("face-survival", fahr_face_options.SURVIVAL_OPTIONS, options)
+    return (fahr_face_options.SURVIVAL[read["weights"]],)
 
 
 def _brain_t1_weights(options: Mapping[str, str]) -> tuple[str, ...]:
@@ -168,6 +191,28 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 outputs=("SEG", "SR TID 1500: measurements"),
                 load=_brain_t1,
                 needs=_brain_t1_weights,
+            ),
+            CatalogueEntry(
+                name="face-age",
+                version="0.1.0",
+                summary="How old a face looks, beside how old the person was",
+                modalities=frozenset({"XC", "OT"}),
+                input="a photograph of one face, seen from the front",
+                outputs=("SR TID 1500: measurements", "Secondary Capture of the saliency"),
+                load=_face_age,
+                needs=_face_age_weights,
+                photograph=True,
+            ),
+            CatalogueEntry(
+                name="face-survival",
+                version="0.1.0",
+                summary="A risk score from a face, raw and against a reference distribution",
+                modalities=frozenset({"XC", "OT"}),
+                input="a photograph of one face, seen from the front",
+                outputs=("SR TID 1500: measurements", "Secondary Capture of the saliency"),
+                load=_face_survival,
+                needs=_face_survival_weights,
+                photograph=True,
             ),
             CatalogueEntry(
                 name="radiomics",

@@ -6,15 +6,12 @@ millimetres, LPS: +x to the patient's left, +y to the back, +z to the head (PS3.
 No handedness is assumed: a series stacked from feet to head is left-handed in these axes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, Self, runtime_checkable
+from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
-
-if TYPE_CHECKING:
-    from algorithms.weights import Store
 
 Affine = npt.NDArray[np.float64]
 Voxels = npt.NDArray[np.float32]
@@ -335,8 +332,8 @@ class Findings:
     highlights: Highlights | None = None
 
 
-class Algorithm(Protocol):
-    """What an algorithm is: a name, a version, and a function from an image to findings."""
+class Named(Protocol):
+    """What every algorithm has beside its function."""
 
     @property
     def name(self) -> str:
@@ -345,6 +342,10 @@ class Algorithm(Protocol):
     @property
     def version(self) -> str:
         """Changes whenever the same image could give other findings."""
+
+
+class Algorithm(Named, Protocol):
+    """What an algorithm is: a name, a version, and a function from an image to findings."""
 
     def run(self, image: Volume, progress: Progress) -> Findings:
         """Find; masks come back on the grid of `image`.
@@ -365,6 +366,21 @@ class Explains(Protocol):
         """What speaks for the findings that `run` gave for the image; None where nobody asked."""
 
 
+class PhotographAlgorithm(Named, Protocol):
+    """The same for photographs; what it finds has neither place nor segment."""
+
+    def run(self, image: Photograph, progress: Progress) -> Findings:
+        """Find; raises what `Algorithm.run` raises."""
+
+
+@runtime_checkable
+class ExplainsPhotograph(Protocol):
+    """An algorithm that shows, once it has found, what in a photograph its findings rest on."""
+
+    def explain(self, image: Photograph, findings: Findings, progress: Progress) -> Highlights | None:
+        """What speaks for the findings that `run` gave for the photograph; None where nobody asked."""
+
+
 def silent(fraction: float, stage: str) -> None:
     """A progress callback that does nothing."""
 
@@ -380,28 +396,3 @@ class Weights:
 
     name: str
     sha256: str
-
-
-@dataclass(frozen=True)
-class CatalogueEntry:
-    """What the catalogue says of an algorithm without loading it.
-
-    Attributes:
-        load: imports the algorithm and builds it from its options (text values by name) for a device
-            ("cpu", "cuda:0"), with weights from a store. Raises ValueError for an option it does not
-            know, WeightsMissing and WeightsFaulty for weights that are not there or do not fit.
-        needs: names of the weights that it loads for these options.
-        any_stack: whether it takes slices that are unevenly spaced, or lean (`Volume.slice_places`).
-    """
-
-    name: str
-    version: str
-    summary: str
-    modalities: frozenset[str]
-    input: str
-    outputs: tuple[str, ...]
-    load: Callable[[dict[str, str], str, "Store"], Algorithm]
-    needs: Callable[[Mapping[str, str]], tuple[str, ...]]
-    any_stack: bool = False
-    licence: str = "Apache-2.0"
-    intended_use: str = "Research use only. Not for diagnosis."

@@ -24,6 +24,7 @@ _Scalar = TypeVar("_Scalar", bound=np.number[Any])
 _PATIENT_AXES = [2, 1, 0]  # x, y or z of the patient along each canonical axis, in the positive sense
 _ALIGNED_WITHIN_DEGREES = 15.0  # gantry tilt and ordinary positioning; anatomical rules bear that much
 _UPRIGHT_WITHIN_DEGREES = 0.1  # half a millimetre over 300 mm
+_PARALLEL = 1e-6  # a thousandth of a voxel over a thousand
 _AIR_HU = -1000.0
 
 
@@ -142,10 +143,12 @@ def resample(
         outside: the value where the grid reaches beyond `voxels`.
     """
     index = np.linalg.inv(affine_mm) @ onto_affine_mm
+    steps = np.diag(index[:3, :3])
+    aligned = np.allclose(index[:3, :3], np.diag(steps), rtol=0, atol=_PARALLEL)
     sampled = np.empty(onto_shape, dtype=voxels.dtype)
     ndimage.affine_transform(
         voxels,
-        index[:3, :3],
+        steps if aligned else index[:3, :3],  # axis by axis is several times as fast
         index[:3, 3],
         output=sampled,
         order=order,

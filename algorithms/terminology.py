@@ -92,3 +92,12 @@ HEART_COLOUR: Colour = (206, 110, 84)
 AORTA_COLOUR: Colour = (224, 97, 76)
 ESOPHAGUS_COLOUR: Colour = (211, 171, 143)
 SPINAL_CORD_COLOUR: Colour = (244, 214, 49)
+
+# Photographs of faces; a code that neither DICOM nor a registry has is private
+FACE_AGE = Code("FACE-AGE", "99AINODE", "Biological age estimated from a photograph of the face")
+FACE_AGE_DIFFERENCE = Code("FACE-AGE-DIFF", "99AINODE", "Age estimated from the face minus age at that time")
+FACE_RISK = Code("FACE-RISK", "99AINODE", "Survival risk score from a face photograph, no probability")
+FACE_RISK_QUARTILE = Code("FACE-QUARTILE", "99AINODE", "Quartile of a risk score in a reference distribution")
+SUBJECT_AGE = Code("121033", "DCM", "Subject Age")
+PERCENTILE_RANKING = Code("121415", "DCM", "Percentile Ranking of measurement")
+YEAR = Code("a", "UCUM", "year")

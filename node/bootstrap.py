@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from algorithms import CATALOGUE
-from algorithms.protocol import CatalogueEntry
+from algorithms.catalogue import CatalogueEntry
 from algorithms.weights import BUNDLED, Store
 from node.config import Settings
 from node.errors import ConfigurationError
@@ -30,6 +30,7 @@ from node.jobs.matching import Matching
 from node.jobs.notices import Notices
 from node.jobs.outbox import Outbox
 from node.jobs.reception import Reception
+from node.jobs.retention import Retention
 from node.jobs.routebook import RouteBook
 from node.jobs.worker import Worker
 from node.jobs.workitem import Workitem
@@ -156,7 +157,8 @@ def listen(settings: Settings) -> None:
     )
     stop = _stop_on_signals()
     with _alone(settings.state):
-        threading.Thread(target=Notices(house.engine, settings).run, args=(stop,), daemon=True).start()
+        for beside in (Notices(house.engine, settings), Retention(house.engine, settings, house.catalogue)):
+            threading.Thread(target=beside.run, args=(stop,), daemon=True).start()
         reception.run(stop)
 
 

@@ -132,6 +132,13 @@ class Notices(Section):
     timeout_seconds: float = Field(10.0, gt=0)
 
 
+class Photographs(Section):
+    """How long photographs of people stay in the spool."""
+
+    keep_hours: float | None = Field(None, ge=0)
+    """Hours after the last workitem of a photograph has ended; without it, as long as other images."""
+
+
 class Destination(Section):
     """A place results go to: DICOMweb, DICOM, or both (then C-STORE is the fallback)."""
 
@@ -173,6 +180,7 @@ class Settings(BaseSettings):
     jobs: Jobs = Jobs()
     routes: Routes = Routes()
     hub: Hub = Hub()
+    photographs: Photographs = Photographs()
     notices: Notices = Notices()
     destinations: tuple[Destination, ...] = ()
 

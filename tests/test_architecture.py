@@ -24,7 +24,17 @@ DOORS = {
     "dicomweb_client": {"node/outbound/delivery.py", "node/inbound/collection.py"},
     "sqlalchemy": {
         f"node/jobs/{name}.py"
-        for name in ("schema", "index", "worklist", "outbox", "gallery", "matching", "notices", "urgency")
+        for name in (
+            "schema",
+            "index",
+            "worklist",
+            "outbox",
+            "gallery",
+            "matching",
+            "notices",
+            "retention",
+            "urgency",
+        )
     },
     "alembic": {"node/jobs/schema.py"},
     "huggingface_hub": {"node/published/hub.py"},

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy import ndimage
 from skimage.filters import threshold_otsu
+from torch.nn import functional
 
 from algorithms.cerebrum.network import STRIDE
 from algorithms.protocol import Affine, Unsuitable, Volume, Voxels
@@ -32,6 +35,7 @@ _LEAST_HEAD_ML = 1000.0  # a child's of one year is larger
 _LEAST_CONTRAST = 1e-3
 
 Over = Literal["volume", "head"]
+Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True)
@@ -97,30 +101,40 @@ class Head:
         Args:
             logits: (class, head, back, left), on the grid of `voxels`.
         """
-        box, affine = self._covered()
-        shape = tuple(side.stop - side.start for side in box)
-        best = np.full(shape, -np.inf, dtype=np.float32)
-        labels = np.zeros(shape, dtype=np.uint8)
-        for number, logit in enumerate(logits):
-            here = resample(logit, self.affine_mm, _as_shape(shape), affine, order=1, outside=-1e3)
-            better = here > best
-            labels[better] = number
-            best[better] = here[better]
+        box = self._brain_box(logits)
         whole = np.zeros(self._source_shape, dtype=np.uint8)
-        whole[box] = labels
+        back = np.linalg.inv(self.affine_mm) @ self._source_affine
+        scores = torch.from_numpy(logits)[None]
+        for plane in range(box[0].start, box[0].stop):
+            places = _in_cube(back, plane, box[1:], logits.shape[1:])
+            here = functional.grid_sample(scores, places, padding_mode="border", align_corners=True)
+            whole[plane, box[1], box[2]] = here[0, :, 0].numpy().argmax(axis=0)
         return np.ascontiguousarray(self._orientation.revert(whole))
 
-    def _covered(self) -> tuple[tuple[slice, slice, slice], Affine]:
-        """The box of the canonical source that the network's grid reaches, and the affine of that box."""
-        corners = np.array([[i, j, k, 1.0] for i in (0, 1) for j in (0, 1) for k in (0, 1)])
-        corners[:, :3] *= np.array(self.voxels.shape) - 1
-        index = (np.linalg.solve(self._source_affine, self.affine_mm @ corners.T))[:3]
-        low = np.clip(np.floor(index.min(axis=1)).astype(int), 0, np.array(self._source_shape) - 1)
-        high = np.clip(np.ceil(index.max(axis=1)).astype(int) + 1, low + 1, self._source_shape)
-        affine = self._source_affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ low
+    def _brain_box(self, logits: npt.NDArray[np.float32]) -> Box:
+        """The part of the canonical source in which there may be more than background."""
+        brain = (logits[1:] > logits[0]).any(axis=0)
+        if not brain.any():
+            return slice(0, 0), slice(0, 0), slice(0, 0)
+        bounds = [np.flatnonzero(brain.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+        ends = np.array([(there[0] - 1, there[-1] + 1) for there in bounds])
+        corners = np.array(list(product(*ends)))
+        positions = corners @ self.affine_mm[:3, :3].T + self.affine_mm[:3, 3]
+        onto = np.linalg.inv(self._source_affine)
+        index = positions @ onto[:3, :3].T + onto[:3, 3]
+        low = np.clip(np.floor(index.min(axis=0)).astype(int), 0, self._source_shape)
+        high = np.clip(np.ceil(index.max(axis=0)).astype(int) + 1, 0, self._source_shape)
         a, b, c = (slice(int(start), int(stop)) for start, stop in zip(low, high, strict=True))
-        return (a, b, c), affine
+        return a, b, c
+
+
+def _in_cube(back: Affine, plane: int, rest: tuple[slice, slice], sides: tuple[int, ...]) -> torch.Tensor:
+    """Where the voxels of a plane lie in an array, from -1 to 1, as `grid_sample` wants it."""
+    rows, columns = (np.arange(side.start, side.stop, dtype=np.float64) for side in rest)
+    start = back[:3, 0] * plane + back[:3, 3]
+    index = start + rows[:, None, None] * back[:3, 1] + columns[:, None] * back[:3, 2]
+    cube = 2 * index / np.maximum(np.array(sides) - 1, 1) - 1
+    return torch.from_numpy(cube[None, None, ..., ::-1].astype(np.float32))
 
 
 def on_grid(canonical: Voxels, affine_mm: Affine, spacing_mm: float) -> tuple[Voxels, Affine]:
@@ -142,7 +156,7 @@ def on_grid(canonical: Voxels, affine_mm: Affine, spacing_mm: float) -> tuple[Vo
     return resample(averaged, coarse, shape, onto, order=1, outside=outside), onto
 
 
-def head_box(voxels: Voxels, spacing_mm: float) -> tuple[slice, slice, slice]:
+def head_box(voxels: Voxels, spacing_mm: float) -> Box:
     """The box around the head, from the crown down to the neck.
 
     Args:

@@ -12,6 +12,7 @@ from algorithms.protocol import Affine, BoolMask, Voxels
 _Free = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 _COARSE_MM: Final = 5.0
+_LEAST: Final = 0.02  # of a voxel that is brain; the others cannot be like anything
 _SIMPLEX: Final = np.array([[0.0, 0, 0], [10, 0, 0], [0, 10, 0], [0, 0, 8]])
 """What is tried first: degrees about the long axis, degrees of lean, millimetres aside."""
 
@@ -48,6 +49,7 @@ class MidPlane:
         places = voxels.reshape(-1, 3) + np.random.default_rng(0).uniform(-0.5, 0.5, (soft.size, 3))
         positions = places @ grid[:3, :3].T + grid[:3, 3]
         values = ndimage.map_coordinates(soft, places.T, order=1, mode="constant")
+        positions, values = positions[values > _LEAST], values[values > _LEAST]
         centre = np.asarray((positions * values[:, None]).sum(axis=0) / values.sum())
         back = np.linalg.inv(grid)
 

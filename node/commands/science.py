@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from algorithms import CATALOGUE
-from algorithms.protocol import CatalogueEntry
+from algorithms.catalogue import CatalogueEntry
+from algorithms.protocol import Volume
 from algorithms.weights import BUNDLED, Store
 from node import config
 from node.commands.console import AsJson, Config, Option, bar, dicom_files, make, options_of, say, show
@@ -15,30 +16,46 @@ from node.commands.devices import Device, checked
 from node.commands.phantom import PHANTOMS, write_study
 from node.commands.weights import states
 from node.errors import AINodeError, ConfigurationError, UnsuitableImage
-from node.inbound import volumes
+from node.inbound import pictures, volumes
 from node.jobs.inputs import Input
-from node.jobs.production import Faulty, Means, Produced, Stopwatch, produce, provenance_of
+from node.jobs.production import Faulty, Means, Produced, Stopwatch, produce, provenance_of, write
 from node.jobs.series import Series, Study, attribute, study_of
 from node.outbound import document
+
+WRAPPED = "photograph.dcm"
+"""What a JPEG or PNG was wrapped as."""
+
+Patient = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KEYWORD=VALUE", help="What is known of the patient on a JPEG or PNG, as PatientAge=051Y."
+    ),
+]
 
 algorithms = typer.Typer(help="The algorithms that this node knows.", invoke_without_command=True)
 
 
 def run(
     algorithm: Annotated[str, typer.Argument(help="Name of the algorithm; see `ainode algorithms`.")],
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="DICOM files or folders of them.")],
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(metavar="INPUT...", help="DICOM files or folders of them; or a photograph."),
+    ],
     folder: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the results go.")],
     file: Config = None,
     option: Option = None,
     device: Device = "cpu",
     nifti: Annotated[bool, typer.Option("--nifti", help="Write segments.nii.gz too.")] = False,
+    patient: Patient = None,
 ) -> None:
-    """Run one algorithm on DICOM files and write DICOM results and findings.json."""
+    """Run one algorithm on DICOM files, or on a photograph; write DICOM results and findings.json."""
     store = Store((config.load(file).weights, BUNDLED))
     entry = entry_named(algorithm)
     device = checked(device)
     options = options_of(option or [])
-    study = study_of(volumes.headers(dicom_files(inputs)))
+    if nifti and entry.photograph:
+        raise ConfigurationError("a photograph has no label map; leave --nifti out")
+    study = study_of(volumes.headers(_files(inputs, entry, folder, options_of(patient or []))))
     source = Input.of(_series(study, entry), study)
     provenance = provenance_of(entry, options, source.sop_instance_uids, store)
     make(folder)
@@ -58,8 +75,8 @@ def run(
         raise
     try:
         produced.save(folder)
-        if nifti:
-            document.write_nifti(produced.findings, produced.volume, folder / "segments.nii.gz")
+        if nifti and isinstance(produced.image, Volume):
+            document.write_nifti(produced.findings, produced.image, folder / "segments.nii.gz")
     except OSError as error:
         raise AINodeError(
             f"{folder} cannot be written: {error.strerror}; make room or give another --out"
@@ -135,6 +152,25 @@ def entry_named(name: str) -> CatalogueEntry:
     return CATALOGUE[name]
 
 
+def _files(inputs: list[Path], entry: CatalogueEntry, folder: Path, said: dict[str, str]) -> list[Path]:
+    """The DICOM files; a JPEG or PNG is wrapped as one, which is kept beside the results that refer to it.
+
+    Raises:
+        ConfigurationError: an input is not there, there is no DICOM file, or one that says itself who the
+            patient is.
+        UnsuitableImage: a picture cannot be read, or what is said of the patient cannot be written.
+    """
+    content = inputs[0].read_bytes() if entry.photograph and inputs[0].is_file() else b""
+    if len(inputs) != 1 or not pictures.kind_of(content):
+        if said:
+            raise ConfigurationError("--patient is for one JPEG or PNG; DICOM files say who the patient is")
+        return dicom_files(inputs)
+    make(folder)
+    wrapped = folder / WRAPPED
+    write(wrapped, pictures.written(pictures.wrap(content, said)))
+    return [wrapped]
+
+
 def _series(study: Study, entry: CatalogueEntry) -> Series:
     """The series to run on: the longest of a modality that the algorithm takes.
 
@@ -158,7 +194,7 @@ def _frames(series: Series) -> int:
 
 
 def _summarise(produced: Produced, folder: Path) -> None:
-    volume_ml = produced.volume.voxel_volume_ml
+    volume_ml = produced.image.voxel_volume_ml if isinstance(produced.image, Volume) else 0.0
     rows = [
         {
             "segment": segment.label,
@@ -172,7 +208,12 @@ def _summarise(produced: Produced, folder: Path) -> None:
         {"region": region.name, "slices": len(region.sop_instance_uids)}
         for region in produced.findings.regions
     ]
-    for title, table in (("Segments", rows), ("Regions", regions)):
+    numbers = [
+        {"measurement": m.name, "value": f"{m.value:.4g}", "unit": m.unit.meaning}
+        for m in produced.findings.measurements
+        if m.segment is None
+    ]
+    for title, table in (("Segments", rows), ("Regions", regions), ("Measurements", numbers)):
         if table:
             show(title, table, as_json=False)
     if produced.findings.landmarks:

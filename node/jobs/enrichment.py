@@ -13,7 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
-from algorithms.protocol import CatalogueEntry, Progress
+from algorithms.catalogue import CatalogueEntry
+from algorithms.protocol import Progress
 from algorithms.weights import Store
 from node.errors import AINodeError
 from node.inbound.collection import Collection

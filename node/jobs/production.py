@@ -8,16 +8,19 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from pydicom import Dataset
 
+from algorithms.catalogue import CatalogueEntry
 from algorithms.protocol import (
     Algorithm,
-    CatalogueEntry,
     Embedding,
     Explains,
+    ExplainsPhotograph,
     Findings,
+    Photograph,
+    PhotographAlgorithm,
     Progress,
     Similar,
     Unsuitable,
@@ -28,7 +31,7 @@ from algorithms.spatial import evened, is_even
 from algorithms.weights import Store, WeightsFaulty, WeightsMissing
 from node import published
 from node.errors import NotCovered, Quarantined, ResourceInadequate, UnknownOption, UnsuitableImage
-from node.inbound import segmentations, volumes
+from node.inbound import segmentations, visible_light, volumes
 from node.jobs.order import Order
 from node.outbound import document, gate, tables
 from node.outbound.equipment import ROLES, EncodedObject, Provenance
@@ -64,7 +67,7 @@ class Stopwatch:
 class Produced:
     """What came out of one run: proved objects, and the findings as the JSON document of the contract."""
 
-    volume: Volume
+    image: Volume | Photograph
     findings: Findings
     objects: tuple[EncodedObject, ...]
     document: Mapping[str, object]
@@ -152,39 +155,101 @@ def produce(
     """
     with _told():
         order, options = Order.of(provenance.options)
+    run = _Run(entry, options, order, means, progress, watch, announce)
     progress(0.0, "read")
+    seen = _photograph(run, paths) if entry.photograph else _volume(run, paths, segmentation)
+    rtstruct, given = order.rtstruct, seen.given
+    progress(0.85, "encode")
+    with watch.stage("encode"):
+        objects = encode_all(
+            seen.findings, seen.image, seen.sources, provenance, rtstruct=rtstruct, given=given
+        )
+    progress(0.9, "gate")
+    with watch.stage("gate"):
+        try:
+            gate.prove(
+                objects, seen.findings, seen.image, seen.sources, provenance, rtstruct=rtstruct, given=given
+            )
+        except Quarantined as verdict:
+            raise Faulty(verdict, objects) from None
+    summary = document.of(
+        seen.findings, seen.image, seen.sources, provenance, objects=objects, seconds=watch.seconds
+    )
+    if given:
+        _number(summary, given)
+    features = _features(seen.findings, seen.sources[0], provenance)
+    return Produced(seen.image, seen.findings, tuple(objects), summary, features)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One run of an algorithm: what it is to do, with what, and who hears of it."""
+
+    entry: CatalogueEntry
+    options: dict[str, str]
+    order: Order
+    means: Means
+    progress: Progress
+    watch: Stopwatch
+    announce: Announce
+
+    def load(self) -> Algorithm | PhotographAlgorithm:
+        with self.watch.stage("load"), _told():
+            return self.entry.load(self.options, self.means.device, self.means.store)
+
+
+@dataclass(frozen=True, eq=False)
+class _Examined:
+    """An image, the headers it was read from, what was found in it, and the segmentation that was given."""
+
+    image: Volume | Photograph
+    sources: Sequence[Dataset]
+    findings: Findings
+    given: Dataset | None = None
+
+
+def _volume(run: _Run, paths: Sequence[Path], segmentation: Path | None) -> _Examined:
+    """Read a volume, and find; measure what was found, or given."""
+    order, progress, watch = run.order, run.progress, run.watch
     with watch.stage("read"):
-        volume, sources = volumes.read(paths, part(progress, 0.0, 0.1), any_stack=entry.any_stack)
+        volume, sources = volumes.read(paths, part(progress, 0.0, 0.1), any_stack=run.entry.any_stack)
         given = segmentations.read(segmentation, volume, sources) if segmentation else None
     if order.covers:
         with watch.stage("cover"):
-            _must_cover(order.covers, volume, means, part(progress, 0.1, 0.2))
-    with watch.stage("load"):
-        algorithm = _load(entry, options, means)
+            _must_cover(order.covers, volume, run.means, part(progress, 0.1, 0.2))
+    algorithm = cast(Algorithm, run.load())
     if given:
         findings = Findings(given.segments)
     else:
-        findings = _found(algorithm, volume, order.stability, announce, part(progress, 0.2, 0.8), watch)
-    findings = _with_similar(findings, str(sources[0].StudyInstanceUID), means)
+        findings = _found(algorithm, volume, order.stability, run.announce, part(progress, 0.2, 0.8), watch)
+    findings = _with_similar(findings, str(sources[0].StudyInstanceUID), run.means)
     # Features of shape and texture take voxels for boxes, which those of other stacks are not.
     if order.radiomics and findings.segments and is_even(volume):
         progress(0.8, "radiomics")
         with watch.stage("radiomics"):
             findings = _with_radiomics(findings, volume, order.radiomics)
-    header = given.header if given else None
-    progress(0.85, "encode")
-    with watch.stage("encode"):
-        objects = encode_all(findings, volume, sources, provenance, rtstruct=order.rtstruct, given=header)
-    progress(0.9, "gate")
-    with watch.stage("gate"):
-        try:
-            gate.prove(objects, findings, volume, sources, provenance, rtstruct=order.rtstruct, given=header)
-        except Quarantined as verdict:
-            raise Faulty(verdict, objects) from None
-    summary = document.of(findings, volume, sources, provenance, objects=objects, seconds=watch.seconds)
-    if header:
-        _number(summary, header)
-    return Produced(volume, findings, tuple(objects), summary, _features(findings, sources[0], provenance))
+    return _Examined(volume, sources, findings, given.header if given else None)
+
+
+def _photograph(run: _Run, paths: Sequence[Path]) -> _Examined:
+    """Read a photograph, and find; then show what that rests on, where the algorithm does.
+
+    Raises:
+        UnknownOption: what was ordered can be had of volumes alone.
+    """
+    if run.order.covers or run.order.rtstruct or run.order.stability:
+        raise UnknownOption("covers, rtstruct and stability are for volumes, and this is for photographs")
+    with run.watch.stage("read"):
+        photograph, sources = visible_light.read(paths, part(run.progress, 0.0, 0.1))
+    algorithm = cast(PhotographAlgorithm, run.load())
+    with run.watch.stage("run"), _suiting():
+        findings = algorithm.run(photograph, part(run.progress, 0.2, 0.5))
+    run.announce(findings)
+    if isinstance(algorithm, ExplainsPhotograph):
+        with run.watch.stage("explain"):
+            highlights = algorithm.explain(photograph, findings, part(run.progress, 0.5, 0.8))
+        findings = replace(findings, highlights=highlights)
+    return _Examined(photograph, sources, findings)
 
 
 def _found(
@@ -197,11 +262,8 @@ def _found(
 ) -> Findings:
     """The findings; then what they rest on, where the algorithm shows it, and how steady they are."""
     goes_on = and_stability or isinstance(algorithm, Explains)
-    try:
-        with watch.stage("run"):
-            findings = algorithm.run(volume, part(progress, 0.0, 0.4 if goes_on else 1.0))
-    except Unsuitable as verdict:
-        raise UnsuitableImage(str(verdict)) from None
+    with watch.stage("run"), _suiting():
+        findings = algorithm.run(volume, part(progress, 0.0, 0.4 if goes_on else 1.0))
     announce(findings)
     if isinstance(algorithm, Explains):
         with watch.stage("explain"):
@@ -227,11 +289,6 @@ def _features(findings: Findings, source: Dataset, provenance: Provenance) -> li
         series_instance_uid=str(source.SeriesInstanceUID),
         provenance=provenance,
     )
-
-
-def _load(entry: CatalogueEntry, options: dict[str, str], means: Means) -> Algorithm:
-    with _told():
-        return entry.load(options, means.device, means.store)
 
 
 def _must_cover(parts: Collection[str], volume: Volume, means: Means, progress: Progress) -> None:
@@ -290,6 +347,15 @@ def provenance_of(
         weights = tuple(store.get(name).weights for name in names)
     canonical = {**own, **order.as_options()}
     return Provenance(entry.name, entry.version, weights, canonical, tuple(sop_instance_uids))
+
+
+@contextlib.contextmanager
+def _suiting() -> Iterator[None]:
+    """What an algorithm says of an image that it is not made for, as an error of the node."""
+    try:
+        yield
+    except Unsuitable as verdict:
+        raise UnsuitableImage(str(verdict)) from None
 
 
 @contextlib.contextmanager

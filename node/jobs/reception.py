@@ -11,7 +11,7 @@ from pathlib import Path
 
 import structlog
 
-from algorithms.protocol import CatalogueEntry
+from algorithms.catalogue import CatalogueEntry
 from node.config import Settings
 from node.errors import IncompleteInput, Permanent, Transient
 from node.inbound import volumes

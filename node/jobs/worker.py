@@ -13,7 +13,8 @@ from typing import Any, Self
 
 import structlog
 
-from algorithms.protocol import CatalogueEntry, Findings
+from algorithms.catalogue import CatalogueEntry
+from algorithms.protocol import Findings, Volume
 from algorithms.weights import Store
 from node.config import Settings
 from node.errors import (
@@ -133,8 +134,8 @@ class Worker:
         lease.progress(0.95, "store")
         with watch.stage("store"):
             produced.save(self.settings.results / provenance.run_uid)
-            if embedding := produced.findings.embedding:
-                slices = produced.volume.sop_instance_uids
+            if (embedding := produced.findings.embedding) and isinstance(produced.image, Volume):
+                slices = produced.image.sop_instance_uids
                 self.gallery.add(item, provenance.run_uid, slices[len(slices) // 2], embedding)
         return [Result.of(encoded, provenance.run_uid) for encoded in produced.objects]
 

@@ -10,15 +10,9 @@ from highdicom.sr import CodedConcept
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
+from algorithms import terminology
 from algorithms.protocol import Code
 from algorithms.radiomics.codes import EXTENSIONS
-from algorithms.terminology import (
-    COSINE_STABILITY,
-    DICE_STABILITY,
-    LANDMARK_STABILITY,
-    SCORE_STABILITY,
-    SIMILARITY,
-)
 
 BODY_STRUCTURE: Final = "123037004"
 """SNOMED "Body structure": not in CID 7150, but what dcmqi, Slicer and IDC write as the category."""
@@ -30,7 +24,7 @@ PRIVATE_SCHEME: Final = "99AINODE"
 """Coding Scheme Designator of the few concepts that neither DICOM nor a registry has."""
 
 _PRIVATE: Final = frozenset(
-    {SIMILARITY, DICE_STABILITY, COSINE_STABILITY, SCORE_STABILITY, LANDMARK_STABILITY}
+    each for each in vars(terminology).values() if isinstance(each, Code) and each.scheme == PRIVATE_SCHEME
 )
 
 _CATEGORIES = {c.value for c in codes.cid7150.concepts.values()} | {BODY_STRUCTURE}
@@ -56,9 +50,17 @@ def concept(code: Code) -> CodedConcept:
 
 
 def code_of(item: Dataset) -> Code:
-    """The triple in an item of a code sequence; what is absent is empty."""
-    values = (item.get(k, "") for k in ("CodeValue", "CodingSchemeDesignator", "CodeMeaning"))
-    return Code(*map(str, values))
+    """The triple in an item of a code sequence; what is absent is empty.
+
+    A value of more than 16 characters stands in Long Code Value (0008,0119).
+    """
+    value = item.get("CodeValue") or item.get("LongCodeValue", "")
+    return Code(str(value), *(str(item.get(k, "")) for k in ("CodingSchemeDesignator", "CodeMeaning")))
+
+
+def is_code(item: Dataset) -> bool:
+    """Whether an item is one of a code sequence."""
+    return "CodeValue" in item or "LongCodeValue" in item
 
 
 def faults(code: Code) -> list[str]:

@@ -14,6 +14,7 @@ from algorithms.protocol import (
     Findings,
     Landmark,
     Measurement,
+    Photograph,
     Region,
     SaliencyMap,
     Score,
@@ -27,7 +28,7 @@ from node.outbound.equipment import EncodedObject, Provenance
 
 def of(
     findings: Findings,
-    volume: Volume,
+    image: Volume | Photograph,
     sources: Sequence[Dataset],
     provenance: Provenance,
     *,
@@ -46,7 +47,7 @@ def of(
             "SeriesInstanceUID": str(sources[0].SeriesInstanceUID),
             "instances": len(sources),
         },
-        "segments": [_segment(n, s, volume) for n, s in enumerate(findings.segments, start=1)],
+        "segments": _segments(findings, image) if isinstance(image, Volume) else [],
         "measurements": [_measurement(m) for m in findings.measurements],
         "landmarks": [_landmark(mark) for mark in findings.landmarks],
         "regions": [_region(region) for region in findings.regions],
@@ -96,6 +97,10 @@ def _weights(weights: Sequence[Weights]) -> dict[str, str] | None:
     if not weights:
         return None
     return {"name": ", ".join(w.name for w in weights), "sha256": ", ".join(w.sha256 for w in weights)}
+
+
+def _segments(findings: Findings, volume: Volume) -> list[dict[str, Any]]:
+    return [_segment(number, segment, volume) for number, segment in enumerate(findings.segments, start=1)]
 
 
 def _segment(number: int, segment: Segment, volume: Volume) -> dict[str, Any]:

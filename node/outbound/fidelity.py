@@ -8,7 +8,7 @@ from pydicom import Dataset
 from pydicom.datadict import keyword_for_tag
 from pydicom.dataelem import RawDataElement
 
-from algorithms.protocol import Findings, Volume
+from algorithms.protocol import Findings, Photograph, Volume
 from node.outbound import seg_reading, sr_reading
 from node.outbound.equipment import EncodedObject, Provenance
 
@@ -18,17 +18,32 @@ class Case:
     """An object read back, and what it is compared with.
 
     Attributes:
+        image: what the algorithm was given.
         given: the segmentation in which the segments were given; None where the algorithm found them.
     """
 
     encoded: EncodedObject
     dataset: Dataset
     findings: Findings
-    volume: Volume
+    image: Volume | Photograph
     sources: Sequence[Dataset]
     provenance: Provenance
     siblings: Mapping[str, EncodedObject]
     given: Dataset | None = None
+
+    @property
+    def volume(self) -> Volume:
+        """The image of an algorithm for volumes."""
+        if not isinstance(self.image, Volume):
+            raise TypeError("a photograph has no slices")
+        return self.image
+
+    @property
+    def photograph(self) -> Photograph:
+        """The image of an algorithm for photographs."""
+        if not isinstance(self.image, Photograph):
+            raise TypeError("a volume is no photograph")
+        return self.image
 
     @cached_property
     def items(self) -> Sequence[tuple[str, Dataset]]:

@@ -19,13 +19,14 @@ from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import ExplicitVRLittleEndian
 
-from algorithms.protocol import Findings, Volume
+from algorithms.protocol import Findings, Photograph, Volume
 from node.config import MANUFACTURER
 from node.errors import Quarantined
 from node.outbound import (
     coding,
     key_objects_fidelity,
     parametric_map_fidelity,
+    photograph_fidelity,
     rtstruct_fidelity,
     secondary_capture_fidelity,
     seg_fidelity,
@@ -72,6 +73,10 @@ _FIDELITY: Final[Mapping[Role, tuple[Check, ...]]] = {
     "picture": secondary_capture_fidelity.CHECKS,
     "keyobjects": key_objects_fidelity.CHECKS,
 }
+_OF_PHOTOGRAPHS: Final[Mapping[Role, tuple[Check, ...]]] = {
+    "scores": photograph_fidelity.REPORT,
+    "picture": photograph_fidelity.OVERLAY,
+}
 _IOD_NAMES: Final = {
     "seg": "Segmentation",
     "sr": "Comprehensive3DSR",
@@ -94,7 +99,7 @@ _MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 def prove(
     objects: Sequence[EncodedObject],
     findings: Findings,
-    volume: Volume,
+    image: Volume | Photograph,
     sources: Sequence[Dataset],
     provenance: Provenance,
     *,
@@ -106,7 +111,7 @@ def prove(
     Args:
         objects: all objects of one run, as the bytes that will be sent.
         findings: what the algorithm returned.
-        volume: the image it was given.
+        image: what it was given.
         sources: the headers of the slices, in slice order.
         provenance: who found it.
         rtstruct: whether an RT Structure Set was asked for.
@@ -116,6 +121,7 @@ def prove(
         Quarantined: with the reasons that were found.
     """
     siblings = {item.sop_instance_uid: item for item in objects}
+    checks = _OF_PHOTOGRAPHS if isinstance(image, Photograph) else _FIDELITY
     reasons = _missing(objects, roles_of(findings, rtstruct=rtstruct, given=given))
     for item in objects:
         try:
@@ -123,8 +129,8 @@ def prove(
         except (InvalidDicomError, EOFError) as error:
             reasons.append(f"{item.role}: cannot be read back: {error}")
             continue
-        case = Case(item, dataset, findings, volume, sources, provenance, siblings, given)
-        for check in (*_ALWAYS, *_FIDELITY[item.role]):
+        case = Case(item, dataset, findings, image, sources, provenance, siblings, given)
+        for check in (*_ALWAYS, *checks[item.role]):
             reasons += [f"{item.role}: {reason}" for reason in _reasons(check, case)]
     if reasons:
         raise Quarantined(_verdict(list(dict.fromkeys(reasons))))
@@ -234,7 +240,7 @@ def _codes(case: Case) -> Iterator[str]:
     own = (item for path, item in case.items if not path.startswith(_INHERITED_PATHS))
     given = case.findings.segments if case.given is not None else ()
     repeated = {code for s in given for code in (s.category, s.type, s.laterality, s.site)}
-    for code in {coding.code_of(item) for item in own if "CodeValue" in item} - repeated:
+    for code in {coding.code_of(item) for item in own if coding.is_code(item)} - repeated:
         yield from coding.faults(code)
 
 

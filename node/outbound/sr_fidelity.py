@@ -99,7 +99,7 @@ def _tracked(case: Case) -> list[Tracked]:
 
 
 def _private_schemes(case: Case) -> Iterator[str]:
-    named = {str(item.CodingSchemeDesignator) for _, item in case.items if "CodeValue" in item}
+    named = {str(item.CodingSchemeDesignator) for _, item in case.items if coding.is_code(item)}
     private = sorted(name for name in named if name.startswith(PRIVATE_SCHEMES))
     identified = case.dataset.get("CodingSchemeIdentificationSequence", ())
     compared = {"list of private coding schemes": ([i.CodingSchemeDesignator for i in identified], private)}
@@ -252,6 +252,9 @@ def _current_evidence(case: Case) -> Iterator[str]:
 
 
 _HALF_A_STEP: Final = 0.5
+
+REPORT: Final[tuple[Check, ...]] = (_report, _evidence, _private_schemes)
+"""What holds for every report."""
 
 MEASUREMENTS: Final[tuple[Check, ...]] = (_report, _evidence, _measurements, _private_schemes)
 LANDMARKS: Final[tuple[Check, ...]] = (_report, _evidence, _landmarks)

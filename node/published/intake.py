@@ -75,7 +75,9 @@ def pull(name: str, folder: Path, endpoint: str | None, progress: Progress) -> C
     try:
         beside.mkdir(parents=True, exist_ok=True)
         got = hub.fetch(published.source, beside, endpoint, progress)
-        tensors, config = published.fitted(archives.tensors(got.path), {})
+        with TemporaryDirectory(dir=beside) as room:
+            plain = archives.tensors(_without_pickle(got.path, Path(room)))
+        tensors, config = published.fitted(plain, {})
         facts = {"revision": got.revision, _DIGEST: got.sha256}
         kept = _kept(published, tensors, config, folder, facts)
     except WeightsFaulty as error:
@@ -177,17 +179,22 @@ def _single(published: Published, file: Path, beside: Path) -> archives.Content:
         raise WeightsFaulty(f"{about.name} holds no configuration")
     if file.suffix in cerebrum.KERAS:
         return cerebrum.tensors(file), config
-    if file.suffix in _CONVERTIBLE:
-        packed, plain = beside / "packed", beside / "plain"
-        packed.mkdir()
-        plain.mkdir()
-        as_torch = f"{file.name}.pt" if file.suffix == ".ckpt" else file.name  # the converter goes by it
-        shutil.copyfile(file, packed / as_torch)
-        conversion.unpickle(packed, plain)
-        file = (plain / as_torch).with_suffix(".safetensors")
-    elif file.suffix != ".safetensors":
+    if file.suffix not in {*_READABLE, ".safetensors"}:
         packing = "a zip archive nor " if isinstance(published.source, Archive) else ""
         raise ConfigurationError(
             f"{file.name} is neither {packing}.safetensors nor {', '.join(sorted(_READABLE))}"
         )
-    return archives.tensors(file), config
+    return archives.tensors(_without_pickle(file, beside)), config
+
+
+def _without_pickle(file: Path, beside: Path) -> Path:
+    """The file, or what the converter makes of it in another process."""
+    if file.suffix not in _CONVERTIBLE:
+        return file
+    packed, plain = beside / "packed", beside / "plain"
+    packed.mkdir()
+    plain.mkdir()
+    as_torch = f"{file.name}.pt" if file.suffix == ".ckpt" else file.name  # the converter goes by it
+    shutil.copyfile(file, packed / as_torch)
+    conversion.unpickle(packed, plain)
+    return (plain / as_torch).with_suffix(".safetensors")

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from algorithms.adapters.nnunet_plan import CONFIGURATIONS, Configuration
 from algorithms.ct_fm import options
+from algorithms.fahr_face import published_keys
 from algorithms.weights import Shapes
 from node import archives
 from node.errors import ConfigurationError
@@ -265,6 +266,27 @@ _CEREBRUM: Final = (
     ),
 )
 
+_FAHR_FACE: Final = (
+    Published(
+        name="fahr-face-age",
+        algorithm="face-age",
+        source=Repository("fridolin22/FAHR-Face", file="fahr_faceage.pth"),
+        licence="none named: for research until its authors say otherwise",
+        shapes=published_keys.shapes,
+        fitted=published_keys.fitted,
+        extra_tensors=True,
+    ),
+    Published(
+        name="fahr-face-survival",
+        algorithm="face-survival",
+        source=Own("its authors have not released the weights; fine-tune FAHR-Face yourself"),
+        licence="yours",
+        shapes=published_keys.shapes,
+        fitted=published_keys.fitted,
+        extra_tensors=True,
+    ),
+)
+
 PUBLISHED: Final[Mapping[str, Published]] = MappingProxyType(
     {
         each.name: each
@@ -275,6 +297,7 @@ PUBLISHED: Final[Mapping[str, Published]] = MappingProxyType(
             _BODY_PART,
             *_CT_FM,
             *_CEREBRUM,
+            *_FAHR_FACE,
         )
     }
 )

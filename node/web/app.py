@@ -17,7 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from node.config import LOOPBACK
 from node.errors import AINodeError, Permanent, Rejected
 from node.jobs.schema import DatabaseUnavailable
-from node.web import api, dicomweb, pages, similar
+from node.web import api, dicomweb, pages, similar, storing
 from node.web.rooms import Rooms
 
 
@@ -37,6 +37,7 @@ def create_app(rooms: Rooms) -> FastAPI:
     app.include_router(api.router)
     app.include_router(similar.router)
     app.include_router(dicomweb.router)
+    app.include_router(storing.router)
     app.include_router(pages.router)
     app.add_exception_handler(AINodeError, _refuse)
     app.add_exception_handler(DatabaseUnavailable, _unavailable)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from algorithms.protocol import CatalogueEntry
+from algorithms.catalogue import CatalogueEntry
 from node.config import Settings
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index

@@ -17,7 +17,8 @@ from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 
 from algorithms import CATALOGUE
-from algorithms.protocol import BoolMask, CatalogueEntry, Code, Findings, Progress, Segment, Volume, silent
+from algorithms.catalogue import CatalogueEntry
+from algorithms.protocol import BoolMask, Code, Findings, Progress, Segment, Volume, silent
 from algorithms.radiomics.measurement import measure
 from algorithms.weights import Store
 from node.errors import IrregularGeometry, Quarantined, UnknownOption, UnsuitableImage
@@ -73,10 +74,10 @@ def test_segmentations_of_dcmqi_are_measured_as_dcmqi_reads_them(
     images, given = folder / EXAMPLES[name][0], folder / EXAMPLES[name][1]
     result, report = radiomics(sorted(images.iterdir()), given)
     assert [item.role for item in result.objects] == ["sr"]
-    theirs = read_by_dcmqi(given, result.volume, tmp_path)
+    theirs = read_by_dcmqi(given, result.image, tmp_path)
     assert len(theirs) == len(result.findings.segments)
     for segment, mask in zip(result.findings.segments, theirs, strict=True):
-        assert np.array_equal(segment.on_grid(result.volume.voxels.shape), mask)
+        assert np.array_equal(segment.on_grid(result.image.voxels.shape), mask)
     header = dcmread(given, stop_before_pixels=True)
     described = {item.SegmentNumber: item for item in header.SegmentSequence}
     for group in sr_reading.groups(report):

@@ -316,11 +316,11 @@ def test_a_reference_that_holds_no_numbers_is_refused(tmp_path: Path, store: Sto
         ("bpr", "absent.zip", "there is no file"),
         ("bpr", "a.zip", "not a zip archive"),
         ("bpr", "a.safetensors", "not in the format of safetensors"),
-        ("bpr", "a.h5", r"neither a zip archive nor \.safetensors nor"),
+        ("bpr", "a.bin", r"neither a zip archive nor \.safetensors nor"),
     ],
 )
 def test_a_wrong_name_or_file_is_named(tmp_path: Path, store: Store, name: str, file: str, said: str) -> None:
-    for there in ("a.zip", "a.safetensors", "a.h5"):
+    for there in ("a.zip", "a.safetensors", "a.bin"):
         (tmp_path / there).write_bytes(b"nothing")
     with pytest.raises(ConfigurationError, match=said):
         add(store, name, tmp_path / file)

@@ -231,7 +231,7 @@ class Attack:
 @pytest.mark.parametrize(
     ("file", "said"),
     [
-        ("notes.txt", r"notes\.txt is neither \.safetensors nor \.ckpt, \.model, \.pt, \.pth"),
+        ("notes.txt", r"notes\.txt is neither \.safetensors nor \.ckpt, \.h5, \.hdf5, \.model, \.pt, \.pth"),
         ("text.safetensors", "not in the format of safetensors"),
         ("text.pt", r"text\.pt is refused: torch cannot read it"),
         ("attack.ckpt", r"attack\.ckpt\.pt is refused: it asks for posix\.system"),

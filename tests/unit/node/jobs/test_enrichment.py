@@ -9,7 +9,8 @@ import pytest
 from pydicom import dcmread
 
 from algorithms import CATALOGUE
-from algorithms.protocol import CatalogueEntry, Findings, Progress, Segment, Volume, silent
+from algorithms.catalogue import CatalogueEntry
+from algorithms.protocol import Findings, Progress, Segment, Volume, silent
 from algorithms.weights import BUNDLED, Store
 from node.errors import AINodeError
 from node.inbound.collection import Folder

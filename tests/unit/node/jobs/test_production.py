@@ -6,15 +6,8 @@ import numpy as np
 import pytest
 from pydicom import dcmread
 
-from algorithms.protocol import (
-    CatalogueEntry,
-    Embedding,
-    Findings,
-    Segment,
-    Similar,
-    Unsuitable,
-    silent,
-)
+from algorithms.catalogue import CatalogueEntry
+from algorithms.protocol import Embedding, Findings, Segment, Similar, Unsuitable, silent
 from algorithms.terminology import ANATOMICAL_STRUCTURE, LUNG
 from algorithms.weights import BUNDLED, Store, WeightsMissing
 from node.errors import IrregularGeometry, NotCovered, ResourceInadequate, UnsuitableImage
@@ -104,8 +97,8 @@ def test_segments_of_an_even_stack_get_radiomics(even):
 def test_segments_of_an_uneven_stack_get_none_and_their_masks_lie_on_its_slices(uneven):
     produced = made(entry(Dark, any_stack=True), uneven, {"radiomics": "all", "rtstruct": "true"})
     assert names(produced) == set()
-    assert produced.volume.slice_places is not None
-    assert produced.volume.volume_ml(produced.findings.segments[0]) > 0
+    assert produced.image.slice_places is not None
+    assert produced.image.volume_ml(produced.findings.segments[0]) > 0
     assert {item.role for item in produced.objects} == {"seg", "rtstruct"}
 
 
@@ -119,7 +112,7 @@ def test_a_real_tilted_head_is_seen_to_cover_the_head_and_nothing_else(shared_da
     paths = [path for path in paths if volumes.is_dicom(path)]
     bundled = Store((BUNDLED,))
     produced = made(entry(Dark, any_stack=True), paths, {"covers": "head"}, store=bundled)
-    assert len(produced.volume.voxels) == 28
+    assert len(produced.image.voxels) == 28
     with pytest.raises(NotCovered, match="does not cover chest"):
         made(entry(Dark, any_stack=True), paths, {"covers": "chest"}, store=bundled)
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from sqlalchemy import select
 
+from algorithms.catalogue import CatalogueEntry
 from algorithms.protocol import (
-    CatalogueEntry,
     Code,
     Embedding,
     Findings,
