@@ -13,7 +13,7 @@ fail() {
     exit 1
 }
 
-debian=(orthanc orthanc-dicomweb dcmtk)
+debian=(orthanc orthanc-dicomweb dcmtk libgl1 libglib2.0-0)  # the last two for OpenCV
 locks=(deploy/requirements.lock)
 done=.venv/installed.sha256
 case "${1:-}" in
