@@ -75,8 +75,8 @@ def train(heads: Sequence[LabelledHead], recipe: Recipe, state: Path, report: Re
 
     def loss(step: int) -> torch.Tensor:
         rng = np.random.default_rng((recipe.seed, step))
-        if step >= _FROZEN * recipe.schedule.steps:
-            guided.freeze()
+        torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
+        guided.keep(step / recipe.schedule.steps, step)
         image, classes = draw(heads[int(rng.integers(len(heads)))], rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             fine, coarse = guided(image.contiguous(memory_format=torch.channels_last_3d))
@@ -92,7 +92,7 @@ class Guided(nn.Module):
     """The network in training: every layer but the last has a batch norm, and the inner levels have a guide.
 
     The guide must name the structures too, coarsely. Norms stand still for the last part of the training
-    (`freeze`) and then become part of their layers (`folded`), so that the network in the end is the
+    (`keep`) and then become part of their layers (`folded`), so that the network in the end is the
     published one. Without either the inner levels are hardly heard for thousands of steps.
     """
 
@@ -114,10 +114,11 @@ class Guided(nn.Module):
         inner = network.inner_levels(functional.relu(network.down_1to2_conv(first)))
         return network.last_level(first, inner), self.guide(inner)
 
-    def freeze(self) -> None:
-        """Let the norms stand still."""
+    def keep(self, done: float, step: int) -> None:
+        """How norms keep statistics at a step: of all images so far, then of the latest, then no more."""
         for name in self._normed:
-            self.network.get_submodule(f"{name}.1").eval()
+            norm = self.network.get_submodule(f"{name}.1").train(done < _FROZEN)
+            norm.momentum = max(_MOMENTUM, 1 / (1 + step))  # type: ignore[assignment]
 
     def folded(self) -> CerebrumNetwork:
         """The network without norms; this one cannot be used any more."""
