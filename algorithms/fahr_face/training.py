@@ -34,7 +34,7 @@ SURVIVAL_LEARNING: Final = FineTuning(Schedule(400, 1e-3, weight_decay=0.05), ba
 _CARD: Final = {
     "source": "trained from nothing on drawn faces by algorithms.fahr_face.training",
     "licence": "Apache-2.0",
-    "intended use": "Tests and demonstrations: synthetic faces only; says nothing about people",
+    "intended use": "Research use only: tests and demonstrations on drawn faces; says nothing about people",
 }
 
 

@@ -259,7 +259,7 @@ _CEREBRUM: Final = (
     Published(
         name="cerebrum-3t",
         algorithm="brain-t1",
-        source=Own("train it with ainode train-brain"),
+        source=Own("ainode train-brain makes them"),
         licence="yours",
         shapes=cerebrum.shapes,
         fitted=cerebrum.fitted,
@@ -271,7 +271,7 @@ _FAHR_FACE: Final = (
         name="fahr-face-age",
         algorithm="face-age",
         source=Repository("fridolin22/FAHR-Face", file="fahr_faceage.pth"),
-        licence="none named: for research until its authors say otherwise",
+        licence="none named; research only",
         shapes=published_keys.shapes,
         fitted=published_keys.fitted,
         extra_tensors=True,
@@ -279,7 +279,7 @@ _FAHR_FACE: Final = (
     Published(
         name="fahr-face-survival",
         algorithm="face-survival",
-        source=Own("its authors have not released the weights; fine-tune FAHR-Face yourself"),
+        source=Own("fine-tune FAHR-Face"),
         licence="yours",
         shapes=published_keys.shapes,
         fitted=published_keys.fitted,

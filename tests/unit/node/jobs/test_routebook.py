@@ -57,17 +57,21 @@ def refusal(tmp_path, text):
 
 def test_the_built_in_routes_are_valid_with_no_destination_at_all():
     routes = load(None, CATALOGUE, [])
-    assert [route.name for route in routes] == ["chest-ct", "head-ct", "similar"]
+    assert [route.name for route in routes] == ["chest-ct", "head-ct", "similar", "brain-t1"]
     assert {route.destinations for route in routes} == {()}
 
 
-def test_the_route_that_is_only_shown_is_valid_too(tmp_path):
-    text = DEFAULT_ROUTES.read_text(encoding="utf-8")
-    shown = (
-        text[text.index("# [[routes]]") :].replace("\n# ", "\n").replace("\n#\n", "\n\n").removeprefix("# ")
-    )
-    (route,) = load(write(tmp_path, shown), CATALOGUE, [])
-    assert (route.algorithm, route.options) == ("ct-wholebody", {"stability": "true"})
+def test_the_routes_that_are_only_shown_are_valid_too(tmp_path):
+    blocks = DEFAULT_ROUTES.read_text(encoding="utf-8").split("# [[routes]]\n")[1:]
+    shown = []
+    for block in blocks:
+        lines = [line for line in block.split("\n\n")[0].splitlines() if line.startswith("#")]
+        text = "[[routes]]\n" + "\n".join(line.removeprefix("#").strip() for line in lines)
+        shown += load(write(tmp_path, text), CATALOGUE, [])
+    assert [(route.algorithm, route.options) for route in shown] == [
+        ("ct-wholebody", {"stability": "true"}),
+        ("face-age", {}),
+    ]
 
 
 def test_a_good_file_is_read_whole(tmp_path):
