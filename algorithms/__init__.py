@@ -3,7 +3,7 @@
 Nothing heavy loads until an entry's `load` is called.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,14 @@ from algorithms.cerebrum import options as cerebrum_options
 from algorithms.chest_ct.options import Options
 from algorithms.ct_fm import options as ct_fm_options
 from algorithms.fahr_face import options as fahr_face_options
-from algorithms.options import chosen
+from algorithms.options import Choices, chosen
 from algorithms.protocol import Algorithm, PhotographAlgorithm
 
 if TYPE_CHECKING:
     from algorithms.weights import Store
+
+Needs = Callable[[Mapping[str, str]], tuple[str, ...]]
+"""The weights that an algorithm loads for some options."""
 
 
 def _chest_ct(options: dict[str, str], device: str, store: "Store") -> Algorithm:
@@ -80,37 +83,19 @@ def _face_survival(options: dict[str, str], device: str, store: "Store") -> Phot
     return FaceSurvival.from_options(options, device, store)
 
 
-def _face_age_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    return (fahr_face_options.AGE[chosen("face-age", fahr_face_options.AGE_OPTIONS, options)["weights"]],)
+def _one_of(algorithm: str, choices: Choices, names: Mapping[str, str]) -> Needs:
+    """The weights that the option `weights` of an algorithm chooses."""
+    return lambda options: (names[chosen(algorithm, choices, options)["weights"]],)
 
 
-def _face_survival_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    read = chosen("face-survival", fahr_face_options.SURVIVAL_OPTIONS, options)
-    return (fahr_face_options.SURVIVAL[read["weights"]],)
+def _always(algorithm: str, choices: Choices, name: str) -> Needs:
+    """The same weights for whatever options the algorithm has."""
 
+    def needs(options: Mapping[str, str]) -> tuple[str, ...]:
+        chosen(algorithm, choices, options)
+        return (name,)
 
-def _brain_t1_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    return (cerebrum_options.WEIGHTS[chosen("brain-t1", cerebrum_options.OPTIONS, options)["weights"]],)
-
-
-def _whole_body_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    chosen("ct-wholebody", ct_fm_options.WHOLE_BODY_OPTIONS, options)
-    return (ct_fm_options.WHOLE_BODY,)
-
-
-def _tumour_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    chosen("ct-tumor", ct_fm_options.TUMOUR_OPTIONS, options)
-    return (ct_fm_options.TUMOUR,)
-
-
-def _triage_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    return (ct_fm_options.TRIAGE[chosen("head-ct-triage", ct_fm_options.TRIAGE_OPTIONS, options)["weights"]],)
-
-
-def _retrieval_weights(options: Mapping[str, str]) -> tuple[str, ...]:
-    return (
-        ct_fm_options.ENCODER[chosen("ct-retrieval", ct_fm_options.RETRIEVAL_OPTIONS, options)["weights"]],
-    )
+    return needs
 
 
 CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
@@ -145,7 +130,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 input="a CT in Hounsfield units of any part of the body",
                 outputs=("SEG", "SR TID 1500: measurements"),
                 load=_whole_body,
-                needs=_whole_body_weights,
+                needs=_always("ct-wholebody", ct_fm_options.WHOLE_BODY_OPTIONS, ct_fm_options.WHOLE_BODY),
             ),
             CatalogueEntry(
                 name="ct-tumor",
@@ -155,7 +140,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 input="a CT in Hounsfield units of the chest or the abdomen",
                 outputs=("SEG", "SR TID 1500: measurements"),
                 load=_tumour,
-                needs=_tumour_weights,
+                needs=_always("ct-tumor", ct_fm_options.TUMOUR_OPTIONS, ct_fm_options.TUMOUR),
             ),
             CatalogueEntry(
                 name="head-ct-triage",
@@ -169,7 +154,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                     "Parametric Map and Secondary Capture of the saliency",
                 ),
                 load=_head_triage,
-                needs=_triage_weights,
+                needs=_one_of("head-ct-triage", ct_fm_options.TRIAGE_OPTIONS, ct_fm_options.TRIAGE),
                 any_stack=True,
             ),
             CatalogueEntry(
@@ -180,7 +165,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 input="a CT in Hounsfield units of any part of the body",
                 outputs=("SR TID 1500: similar studies", "Key Object Selection"),
                 load=_retrieval,
-                needs=_retrieval_weights,
+                needs=_one_of("ct-retrieval", ct_fm_options.RETRIEVAL_OPTIONS, ct_fm_options.ENCODER),
             ),
             CatalogueEntry(
                 name="brain-t1",
@@ -190,7 +175,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 input="a T1-weighted MR of a whole head, about 1 mm, without contrast",
                 outputs=("SEG", "SR TID 1500: measurements"),
                 load=_brain_t1,
-                needs=_brain_t1_weights,
+                needs=_one_of("brain-t1", cerebrum_options.OPTIONS, cerebrum_options.WEIGHTS),
             ),
             CatalogueEntry(
                 name="face-age",
@@ -200,7 +185,7 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 input="a photograph of one face, seen from the front",
                 outputs=("SR TID 1500: measurements", "Secondary Capture of the saliency"),
                 load=_face_age,
-                needs=_face_age_weights,
+                needs=_one_of("face-age", fahr_face_options.AGE_OPTIONS, fahr_face_options.AGE),
                 photograph=True,
             ),
             CatalogueEntry(
@@ -211,7 +196,9 @@ CATALOGUE: Mapping[str, CatalogueEntry] = MappingProxyType(
                 input="a photograph of one face, seen from the front",
                 outputs=("SR TID 1500: measurements", "Secondary Capture of the saliency"),
                 load=_face_survival,
-                needs=_face_survival_weights,
+                needs=_one_of(
+                    "face-survival", fahr_face_options.SURVIVAL_OPTIONS, fahr_face_options.SURVIVAL
+                ),
                 photograph=True,
             ),
             CatalogueEntry(

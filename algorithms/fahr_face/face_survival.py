@@ -110,7 +110,4 @@ class FaceSurvival:
         """
         if not self.explains:
             return None
-        face = the_face(image, self.detector)
-        weight = self.reader.influence(face.pixels, progress)
-        rows, columns = image.pixels.shape[:2]
-        return Highlights("Occlusion sensitivity", face.on_photograph(weight, (rows, columns)))
+        return self.reader.highlights(image, the_face(image, self.detector), progress)

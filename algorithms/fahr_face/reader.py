@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from algorithms.fahr_face.alignment import SIDE
+from algorithms.fahr_face.alignment import SIDE, AlignedFace
 from algorithms.fahr_face.detection import Pixels
 from algorithms.fahr_face.network import Architecture, FaceTransformer
-from algorithms.protocol import Progress
+from algorithms.protocol import Highlights, Photograph, Progress
 from algorithms.saliency import Box, Drops, boxes_over, drops_over
 from algorithms.weights import Checkpoint, WeightsFaulty, load_into
 
@@ -51,6 +51,12 @@ class FaceReader:
         if not np.isfinite(value):
             raise WeightsFaulty("the network gives no number; its weights are damaged")
         return value
+
+    def highlights(self, photograph: Photograph, face: AlignedFace, progress: Progress) -> Highlights:
+        """What in a photograph the number rests on."""
+        rows, columns = photograph.pixels.shape[:2]
+        weight = self.influence(face.pixels, progress)
+        return Highlights("Occlusion sensitivity", face.on_photograph(weight, (rows, columns)))
 
     def influence(self, face: Pixels, progress: Progress) -> npt.NDArray[np.float32]:
         """How far the number changes while parts of a face are covered with its mean colour.
