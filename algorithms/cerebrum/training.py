@@ -2,7 +2,8 @@
 
 As published (arXiv:1909.05085): whole volumes, one at a time, weak labels of another method, augmented on
 the fly. Beside cross entropy there is one minus the soft Dice of each class, for few heads are not enough
-for the small structures; and part of the heads are drawn in contrasts of their own (`randomisation`).
+for the small structures; and part of the heads are drawn in contrasts of their own (`randomisation`). Most
+steps see a part of a head only, at a third of the price of a whole one; the last see whole heads.
 """
 
 from collections.abc import Sequence
@@ -20,11 +21,14 @@ from algorithms import weights
 from algorithms.cerebrum.network import Architecture, CerebrumNetwork
 from algorithms.cerebrum.randomisation import SPACING_MM, LabelledHead, draw
 from algorithms.optimisation import Report, Schedule, optimise
+from algorithms.spatial import Shape
 
 _COARSER: Final = 4  # voxels of a cell of the second level
 _GUIDANCE: Final = 0.5  # weight of what the inner levels say
 _MOMENTUM: Final = 0.03  # of the statistics of the norms
 _FROZEN: Final = 0.7  # of the steps; then the norms stand still
+_PARTS: Final = 0.8  # of the steps; then heads are seen whole
+_PART: Final[Shape] = (64, 72, 64)  # voxels, multiples of `STRIDE`
 _CARD: Final = {"intended use": "Research use only. Not for diagnosis."}
 
 
@@ -78,6 +82,8 @@ def train(heads: Sequence[LabelledHead], recipe: Recipe, state: Path, report: Re
         torch.manual_seed(int(rng.integers(2**62)))  # of the dropout
         guided.keep(step / recipe.schedule.steps, step)
         image, classes = draw(heads[int(rng.integers(len(heads)))], rng)
+        if step < _PARTS * recipe.schedule.steps:
+            image, classes = part_of(image, classes, rng)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             fine, coarse = guided(image.contiguous(memory_format=torch.channels_last_3d))
         return loss_of(fine.float(), shares_of(classes, fine.shape[1], 1)) + _GUIDANCE * loss_of(
@@ -145,6 +151,16 @@ def _folded(layer: nn.Module, norm: nn.Module) -> nn.Module:
     return layer
 
 
+def part_of(
+    image: torch.Tensor, classes: torch.Tensor, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A part of a head, anywhere in it; what `draw` gives, smaller."""
+    sides = zip(classes.shape[1:], _PART, strict=True)
+    starts = [int(rng.integers(whole - part + 1)) for whole, part in sides]
+    a, b, c = (slice(start, start + part) for start, part in zip(starts, _PART, strict=True))
+    return image[..., a, b, c], classes[..., a, b, c]
+
+
 def shares_of(classes: torch.Tensor, count: int, cell: int) -> torch.Tensor:
     """The share of each class in cells of so many voxels.
 
@@ -156,7 +172,7 @@ def shares_of(classes: torch.Tensor, count: int, cell: int) -> torch.Tensor:
     Returns:
         float32 (1, class, head / cell, back / cell, left / cell).
     """
-    one_hot = functional.one_hot(classes, count).movedim(-1, 1).float()
+    one_hot = torch.zeros(1, count, *classes.shape[1:]).scatter_(1, classes[:, None], 1.0)
     return functional.avg_pool3d(one_hot, cell) if cell > 1 else one_hot
 
 
