@@ -91,13 +91,13 @@ def outline(headers: Sequence[Dataset]) -> Outline:
 
 
 def geometry(headers: Sequence[Dataset], *, any_stack: bool = False) -> Geometry:
-    """Find order and affine of a classic single-frame series.
+    """Find order and affine of a series of single-frame instances, or of the frames of an Enhanced MR.
 
     The rows of Image Orientation (Patient) are the directions of increasing column index, then of
     increasing row index; Pixel Spacing is (between rows, between columns).
 
     Args:
-        headers: of the instances, in any order.
+        headers: of the slices (`enhanced.slices_of`), in any order.
         any_stack: whether the slices may be unevenly spaced, and may lean (a tilted gantry).
 
     Raises:
@@ -212,7 +212,8 @@ def _refuse_multi_frame(headers: Sequence[Dataset]) -> None:
         frames = _number(header, "NumberOfFrames") if "NumberOfFrames" in header else 1
         if frames > 1 or "SharedFunctionalGroupsSequence" in header:
             raise UnsuitableImage(
-                f"{instance_name(header)} has several frames; only single-frame images are read"
+                f"{instance_name(header)} has several frames; read are single-frame images, "
+                "and Enhanced MR that describes each of its frames"
             )
 
 

@@ -1,7 +1,9 @@
 """The instances of a series become a volume: every pixel decoded once, in the units of the scan."""
 
 import struct
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -11,10 +13,12 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.misc import is_dicom
+from pydicom.pixels.utils import pixel_array
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from algorithms.protocol import Progress, Volume, Voxels, silent
 from node.errors import IncompleteInput, ResourceInadequate, UnsuitableImage
+from node.inbound.enhanced import slices_of
 from node.inbound.geometry import (
     UNDECODABLE,
     Geometry,
@@ -83,7 +87,7 @@ def study_instance_uid(path: Path) -> str:
 def read(
     paths: Iterable[Path], progress: Progress = silent, *, any_stack: bool = False
 ) -> tuple[Volume, list[Dataset]]:
-    """Decode a classic CT, MR or PET series into a volume.
+    """Decode a classic CT, MR or PET series, or an Enhanced MR, into a volume.
 
     Values are those of the Modality LUT module: stored value times Rescale Slope plus Rescale
     Intercept, slice by slice (PS3.3 C.11.1). Pixels with Pixel Padding Value become air (CT) or 0.
@@ -94,7 +98,7 @@ def read(
         any_stack: whether the slices may be unevenly spaced, and may lean (a tilted gantry).
 
     Returns:
-        The volume, and the headers without pixel data in slice order.
+        The volume, and a header without pixel data for each slice, in slice order.
 
     Raises:
         IncompleteInput: a file is not there.
@@ -102,7 +106,7 @@ def read(
         ResourceInadequate: the volume is larger than MAX_VOXELS.
         UnsuitableImage: another modality, several frames, colour, or pixels that cannot be decoded.
     """
-    unsorted = headers(paths)
+    unsorted = slices_of(headers(paths))
     _refuse_other_images(unsorted)
     grid = geometry(unsorted, any_stack=any_stack)
     ordered = [unsorted[i] for i in grid.order]
@@ -112,11 +116,7 @@ def read(
             f"the volume has {' x '.join(map(str, shape))} voxels, more than {MAX_VOXELS}"
         )
     voxels = np.empty(shape, dtype=np.float32)
-    every = max(1, shape[0] // 20)
-    for number, (header, plane) in enumerate(zip(ordered, voxels, strict=True)):
-        if number % every == 0:
-            progress(number / shape[0], "reading slices")
-        _fill(plane, header)
+    _fill(voxels, ordered, progress)
     volume = Volume(
         voxels=voxels,
         affine_mm=grid.affine_mm,
@@ -174,11 +174,24 @@ def _in_hounsfield_units(header: Dataset) -> bool:
     )
 
 
-def _fill(plane: Voxels, header: Dataset) -> None:
+def _fill(voxels: Voxels, slices: Sequence[Dataset], progress: Progress) -> None:
+    """Decode each file once, whatever slices it holds, into (slice, row, column)."""
+    in_file: dict[Path, list[int]] = defaultdict(list)
+    for number, header in enumerate(slices):
+        in_file[Path(str(header.filename))].append(number)
+    every, done = max(1, len(slices) // 20), count()
+    for path, numbers in in_file.items():
+        instance = _read(path, _PIXEL_KEYWORDS)
+        for number in numbers:
+            if (read := next(done)) % every == 0:
+                progress(read / len(slices), "reading slices")
+            _fill_plane(voxels[number], slices[number], instance)
+
+
+def _fill_plane(plane: Voxels, header: Dataset, instance: Dataset) -> None:
     """Decode one slice into `plane` (row, column)."""
-    instance = _read(Path(str(header.filename)), _PIXEL_KEYWORDS)
     try:
-        cells = _cells(instance)
+        cells = _cells(instance, getattr(header, "frame_number", 1) - 1)
         stored = _stored_values(cells, instance)
         np.multiply(stored, np.float32(_rescale(header, "RescaleSlope", 1)), out=plane, casting="unsafe")
         plane += np.float32(_rescale(header, "RescaleIntercept", 0))
@@ -192,16 +205,19 @@ def _rescale(header: Dataset, keyword: str, default: float) -> float:
     return default if value is None or value == "" else float(value)
 
 
-def _cells(instance: Dataset) -> npt.NDArray[np.integer]:
-    """The pixel cells (row, column) as they lie in the file, or as the decoder gives them."""
+def _cells(instance: Dataset, frame: int) -> npt.NDArray[np.integer]:
+    """The pixel cells (row, column) of a frame, from 0, as they lie in the file or as the decoder says."""
     syntax = instance.file_meta.TransferSyntaxUID
     allocated = int(instance.BitsAllocated)
     if syntax not in _NATIVE_LITTLE_ENDIAN or allocated not in {8, 16, 32}:
-        return np.asarray(instance.pixel_array)
+        return np.asarray(pixel_array(instance, index=frame))
     kind = "i" if instance.PixelRepresentation else "u"
     rows, columns = int(instance.Rows), int(instance.Columns)
     cells: npt.NDArray[np.integer] = np.frombuffer(
-        instance.PixelData, dtype=f"<{kind}{allocated // 8}", count=rows * columns
+        instance.PixelData,
+        dtype=f"<{kind}{allocated // 8}",
+        count=rows * columns,
+        offset=frame * rows * columns * allocated // 8,
     )
     return cells.reshape(rows, columns)
 

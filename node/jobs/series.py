@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence as DicomSequence
 
 from node.config import MANUFACTURER
 from node.errors import ConfigurationError, IrregularGeometry, UnsuitableImage
+from node.inbound.enhanced import slices_of
 from node.inbound.volumes import UNDECODABLE, Orientation, geometry, outline
 
 Value = bool | int | float | str
@@ -35,7 +36,7 @@ class Facts:
 
     Attributes:
         modality: Modality (0008,0060).
-        slices: number of instances.
+        slices: number of instances, or of frames of Enhanced MR.
         spacing_mm: usual distance between slices; None if the slices have no position.
         coverage_mm: extent along the slice normal; None if the slices have no position.
         orientation: axial, coronal, sagittal or oblique; None if the slices have no orientation.
@@ -64,22 +65,23 @@ class Facts:
 class Series:
     """A series: its headers without pixel data, and its facts.
 
-    The headers are sorted by Instance Number, then by UID; the first represents the series.
+    Attributes:
+        series_instance_uid: of the series.
+        headers: of its instances, sorted by Instance Number, then by UID.
+        representative: the header that stands for all where a condition asks for an attribute: of the
+            first instance, or of the first frame of Enhanced MR.
+        facts: what routes see.
     """
 
     series_instance_uid: str
     headers: tuple[Dataset, ...]
+    representative: Dataset
     facts: Facts
 
     @property
     def modality(self) -> str:
         """Modality (0008,0060)."""
         return self.facts.modality
-
-    @property
-    def representative(self) -> Dataset:
-        """The header that stands for all where a condition asks for an attribute."""
-        return self.headers[0]
 
     @property
     def sop_instance_uids(self) -> tuple[str, ...]:
@@ -156,7 +158,8 @@ def _text(header: Dataset, keyword: str) -> str:
 
 def _series(uid: str, headers: list[Dataset]) -> Series:
     headers.sort(key=lambda h: (_first_number(h, "InstanceNumber"), _text(h, "SOPInstanceUID")))
-    return Series(uid, tuple(headers), _facts(headers))
+    slices = slices_of(headers)
+    return Series(uid, tuple(headers), slices[0], _facts(slices))
 
 
 def _facts(headers: Sequence[Dataset]) -> Facts:

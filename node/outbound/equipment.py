@@ -289,6 +289,19 @@ def sop_reference(source: Dataset) -> Dataset:
     return item
 
 
+def image_reference(source: Dataset) -> Dataset:
+    """An item that refers to a slice: an instance, or a frame of one (Image SOP Instance Reference Macro)."""
+    item = sop_reference(source)
+    if hasattr(source, "frame_number"):
+        item.ReferencedFrameNumber = source.frame_number
+    return item
+
+
+def instances(sources: Sequence[Dataset]) -> list[Dataset]:
+    """One slice of each instance, in their order."""
+    return list({str(source.SOPInstanceUID): source for source in sources}.values())
+
+
 def stamp(dataset: Dataset, provenance: Provenance, source: Dataset) -> None:
     """Complete a result in place: equipment, provenance, and the source's patient and study.
 

@@ -18,7 +18,7 @@ from pydicom.filewriter import write_dataset
 
 from algorithms.protocol import Code, Segment
 from node.outbound.coding import concept
-from node.outbound.equipment import sop_reference
+from node.outbound.equipment import image_reference
 
 DERIVATION: Final = Code("113076", "DCM", "Segmentation")
 """CID 7203, how the frame was made of its source."""
@@ -113,7 +113,7 @@ def derivation_image(sources: Sequence[Dataset], how: Code) -> Dataset:
     """The Derivation Image Macro (PS3.3 C.7.6.16.2.6): from which images, and how (CID 7203)."""
     derivation, macro = Dataset(), Dataset()
     derivation.DerivationCodeSequence = [concept(how)]
-    derivation.SourceImageSequence = [sop_reference(source) for source in sources]
+    derivation.SourceImageSequence = [image_reference(source) for source in sources]
     for image in derivation.SourceImageSequence:
         image.PurposeOfReferenceCodeSequence = [concept(PURPOSE)]
     macro.DerivationImageSequence = [derivation]

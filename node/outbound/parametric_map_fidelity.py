@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from algorithms.protocol import SaliencyMap
 from node.outbound import coding, parametric_map, seg_reading
+from node.outbound.equipment import instances
 from node.outbound.fidelity import Case, Check, differences
 
 PLACE_TOLERANCE: Final = 0.01
@@ -84,10 +85,11 @@ def _meaning(case: Case) -> Iterator[str]:
 
 def _sources(case: Case) -> Iterator[str]:
     """Every frame comes of every source image, of one series."""
-    wanted = tuple(str(source.SOPInstanceUID) for source in case.sources)
+    slices = tuple(map(seg_reading.slice_of, case.sources))
     for plane in seg_reading.planes(case.dataset):
-        if plane.sources != wanted:
+        if plane.sources != slices:
             yield f"frame {plane.number} does not name exactly the source images"
+    wanted = tuple(str(source.SOPInstanceUID) for source in instances(case.sources))
     series = case.dataset.get("ReferencedSeriesSequence", ())
     listed = [tuple(i.ReferencedSOPInstanceUID for i in s.ReferencedInstanceSequence) for s in series]
     named = [(s.SeriesInstanceUID, uids) for s, uids in zip(series, listed, strict=True)]

@@ -23,7 +23,7 @@ from algorithms.terminology import ENTIRE_BODY
 from node.config import MANUFACTURER
 from node.outbound import contours
 from node.outbound.coding import ANATOMICAL, concept
-from node.outbound.equipment import RESEARCH_USE_ONLY, Provenance, sop_reference, stamp, started
+from node.outbound.equipment import RESEARCH_USE_ONLY, Provenance, image_reference, stamp, started
 from node.outbound.seg import refuse_misplaced, refuse_nameless
 from node.outbound.seg_reading import affine_of
 
@@ -86,7 +86,7 @@ def _structure_set(sources: Sequence[Dataset], provenance: Provenance) -> Datase
 def _frame_of_reference(sources: Sequence[Dataset]) -> Dataset:
     series, study, frame = Dataset(), Dataset(), Dataset()
     series.SeriesInstanceUID = sources[0].SeriesInstanceUID
-    series.ContourImageSequence = [sop_reference(source) for source in sources]
+    series.ContourImageSequence = [image_reference(source) for source in sources]
     study.ReferencedSOPClassUID = _STUDY_COMPONENT
     study.ReferencedSOPInstanceUID = sources[0].StudyInstanceUID
     study.RTReferencedSeriesSequence = [series]
@@ -125,7 +125,7 @@ def _contours(plane: npt.NDArray[np.bool_], corner: tuple[int, int], source: Dat
     for polygon in contours.polygons(plane):
         points = (polygon + corner) @ to_patient[:, :2].T + to_patient[:, 2]
         contour = Dataset()
-        contour.ContourImageSequence = [sop_reference(source)]
+        contour.ContourImageSequence = [image_reference(source)]
         contour.ContourGeometricType = "CLOSED_PLANAR"
         contour.NumberOfContourPoints = len(points)
         _write_points(contour, points)

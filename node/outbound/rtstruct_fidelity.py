@@ -10,7 +10,7 @@ from algorithms.protocol import Segment
 from algorithms.terminology import ENTIRE_BODY
 from node.outbound import coding, rtstruct_reading
 from node.outbound.fidelity import Case, Check, differences
-from node.outbound.seg_reading import affine_of
+from node.outbound.seg_reading import Slice, affine_of, slice_named, slice_of
 
 
 def _references_to_the_image(case: Case) -> Iterator[str]:
@@ -18,13 +18,13 @@ def _references_to_the_image(case: Case) -> Iterator[str]:
     (frame,) = case.dataset.ReferencedFrameOfReferenceSequence
     (study,) = frame.RTReferencedStudySequence
     (series,) = study.RTReferencedSeriesSequence
-    images = [str(image.ReferencedSOPInstanceUID) for image in series.ContourImageSequence]
+    images = [slice_named(image) for image in series.ContourImageSequence]
     yield from differences(
         {
             "referenced frame of reference": (frame.FrameOfReferenceUID, source.FrameOfReferenceUID),
             "referenced study": (study.ReferencedSOPInstanceUID, source.StudyInstanceUID),
             "referenced series": (series.SeriesInstanceUID, source.SeriesInstanceUID),
-            "list of images": (images, [str(s.SOPInstanceUID) for s in case.sources]),
+            "list of images": (images, [slice_of(source) for source in case.sources]),
             "approval status": (case.dataset.ApprovalStatus, "UNAPPROVED"),
             "label": (case.dataset.StructureSetLabel, "RESEARCH"),
         }
@@ -87,7 +87,7 @@ def _interpretation(segment: Segment) -> str:
 
 
 def _contours(case: Case) -> Iterator[str]:
-    planes = {str(source.SOPInstanceUID): n for n, source in enumerate(case.sources)}
+    planes = {slice_of(source): n for n, source in enumerate(case.sources)}
     for segment, outline in zip(case.findings.segments, case.dataset.ROIContourSequence, strict=True):
         try:
             wrong = _wrong_voxels(case, segment, rtstruct_reading.contours(outline), planes)
@@ -99,14 +99,15 @@ def _contours(case: Case) -> Iterator[str]:
 
 
 def _wrong_voxels(
-    case: Case, segment: Segment, drawn: list[rtstruct_reading.Contour], planes: dict[str, int]
+    case: Case, segment: Segment, drawn: list[rtstruct_reading.Contour], planes: dict[Slice, int]
 ) -> int:
     """How many voxels differ, slice by slice; what two contours of a slice both hold belongs to neither."""
     shape = case.volume.voxels.shape[1:]
     by_slice: dict[int, list[rtstruct_reading.Contour]] = {}
     for contour in drawn:
-        if contour.image not in planes:
-            raise ValueError(f"contour {contour.number} names {contour.image or 'no image'}")
+        if contour.image is None or contour.image not in planes:
+            named = contour.image[0] if contour.image else "no image"
+            raise ValueError(f"contour {contour.number} names {named}")
         by_slice.setdefault(planes[contour.image], []).append(contour)
     slices, down, right = segment.box
     wrong = 0

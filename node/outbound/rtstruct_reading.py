@@ -9,6 +9,7 @@ import numpy.typing as npt
 from pydicom import Dataset
 
 from algorithms.protocol import BoolMask
+from node.outbound.seg_reading import Slice, slice_named
 
 PLANE_TOLERANCE_MM: Final = 0.01
 """A contour lies in the plane of its image, but for the rounding of decimal strings."""
@@ -20,12 +21,12 @@ class Contour:
 
     Attributes:
         number: from 1 within its ROI.
-        image: SOP Instance UID of the one image it was drawn on; empty if that is not one.
+        image: the one slice it was drawn on; None if that is not one.
         points_mm: shape (n, 3), patient LPS.
     """
 
     number: int
-    image: str
+    image: Slice | None
     points_mm: npt.NDArray[np.float64]
 
 
@@ -98,5 +99,5 @@ def _contour(item: Dataset) -> Contour:
     points = np.array(numbers, dtype=np.float64)
     if points.size != 3 * item.NumberOfContourPoints:
         raise ValueError(f"contour {number} has not the {item.NumberOfContourPoints} points it says")
-    images = [str(image.ReferencedSOPInstanceUID) for image in item.get("ContourImageSequence", ())]
-    return Contour(number, images[0] if len(images) == 1 else "", points.reshape(-1, 3))
+    images = [slice_named(image) for image in item.get("ContourImageSequence", ())]
+    return Contour(number, images[0] if len(images) == 1 else None, points.reshape(-1, 3))

@@ -20,7 +20,7 @@ from pydicom import Dataset
 
 from algorithms.protocol import Code, Findings, Score, Urgency
 from node.outbound.coding import concept
-from node.outbound.equipment import Provenance
+from node.outbound.equipment import Provenance, instances
 from node.outbound.sr import algorithm_identification, comment, document, identify_private_schemes
 
 PRIORITY: Final = Code("260870009", "SCT", "Priority")
@@ -128,7 +128,7 @@ def _group(
         or None,
         source_images=[
             SourceImageForMeasurementGroup(str(source.SOPClassUID), str(source.SOPInstanceUID))
-            for source in sources
+            for source in instances(sources)
         ],
     )
     if statement.comment:

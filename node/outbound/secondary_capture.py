@@ -19,7 +19,14 @@ from scipy.ndimage import map_coordinates
 
 from algorithms.protocol import Findings, SaliencyMap, Volume
 from node.config import MANUFACTURER
-from node.outbound.equipment import RESEARCH_USE_ONLY, Provenance, stamp, started, without_side
+from node.outbound.equipment import (
+    RESEARCH_USE_ONLY,
+    Provenance,
+    image_reference,
+    stamp,
+    started,
+    without_side,
+)
 from node.outbound.frames import plane_position
 from node.outbound.seg import inherit_compression, refer, refuse_misplaced, refuse_nameless
 from node.outbound.seg_reading import affine_of
@@ -98,7 +105,9 @@ def encode(findings: Findings, volume: Volume, sources: Sequence[Dataset], prove
     )
     _describe(picture, saliency, window)
     _place(picture, frames, sources)
-    refer(picture, [sources[frame.slice] for frame in frames])
+    shown = [sources[frame.slice] for frame in frames]
+    refer(picture, shown)
+    picture.SourceImageSequence = [image_reference(source) for source in shown]
     picture.LossyImageCompression = "00"
     inherit_compression(picture, sources)
     factor = reduction(volume)

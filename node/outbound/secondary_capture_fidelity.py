@@ -45,16 +45,16 @@ def _form(case: Case) -> Iterator[str]:
 
 def _frames(case: Case) -> Iterator[str]:
     """Every frame lies on the slice it names, in slice order, and shows it."""
-    order = [str(source.SOPInstanceUID) for source in case.sources]
-    named = [str(item.ReferencedSOPInstanceUID) for item in case.dataset.SourceImageSequence]
+    order = [seg_reading.slice_of(source) for source in case.sources]
+    named = [seg_reading.slice_named(item) for item in case.dataset.SourceImageSequence]
     if not set(named) <= set(order) or sorted(named, key=order.index) != named:
         yield "the source images are not slices in their order"
         return
     size = (int(case.dataset.Rows), int(case.dataset.Columns))
     pixels = np.frombuffer(case.dataset.PixelData, np.uint8)[: len(named) * size[0] * size[1] * 3]
     shown = pixels.reshape(len(named), *size, 3).astype(np.intp)
-    for plane, uid, frame in zip(seg_reading.planes(case.dataset), named, shown, strict=True):
-        for fault in _frame_faults(case, plane, order.index(uid), frame):
+    for plane, shows, frame in zip(seg_reading.planes(case.dataset), named, shown, strict=True):
+        for fault in _frame_faults(case, plane, order.index(shows), frame):
             yield f"frame {plane.number}: {fault}"
 
 
@@ -115,8 +115,9 @@ def _strongest(case: Case) -> Iterator[str]:
     index = np.linalg.inv(case.volume.affine_mm) @ saliency.affine_mm @ [*peak, 1.0]
     inside = ((index[1:3] >= 0) & (index[1:3] < case.volume.voxels.shape[1:])).all()
     off = np.abs(seg_reading.places_of(case.volume) - index[0])
-    named = {str(item.ReferencedSOPInstanceUID) for item in case.dataset.SourceImageSequence}
-    if inside and off.min() <= 1 and case.volume.sop_instance_uids[int(off.argmin())] not in named:
+    named = {seg_reading.slice_named(item) for item in case.dataset.SourceImageSequence}
+    nearest = seg_reading.slice_of(case.sources[int(off.argmin())])
+    if inside and off.min() <= 1 and nearest not in named:
         yield "the slice at the greatest value of the map is not shown"
 
 

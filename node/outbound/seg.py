@@ -18,7 +18,7 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.sr.codedict import codes
 from pydicom.tag import Tag
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import DSfloat
 
 from algorithms.protocol import Findings, Segment, Volume
@@ -31,6 +31,7 @@ from node.outbound.equipment import (
     RESEARCH_USE_ONLY,
     SERIES_NUMBERS,
     Provenance,
+    instances,
     reference,
     sop_reference,
     stamp,
@@ -75,8 +76,8 @@ def derive_dimension_uid(dataset: Dataset, uid: str) -> None:
 
 
 def refer(dataset: Dataset, sources: Sequence[Dataset]) -> None:
-    """Name every source image and their one series (PS3.3 C.12.1.1.1, and OHIF needs it)."""
-    images = [sop_reference(source) for source in sources]
+    """Name every source instance and their one series (PS3.3 C.12.1.1.1, and OHIF needs it)."""
+    images = [sop_reference(source) for source in instances(sources)]
     series = Dataset()
     series.SeriesInstanceUID = sources[0].SeriesInstanceUID
     series.ReferencedInstanceSequence = images
@@ -169,8 +170,11 @@ def _fill(
 
 
 def _slice(source: Dataset, volume: Volume) -> Dataset:
-    """What is encoded of a slice."""
+    """What highdicom sees of a slice; an enhanced one is like a classic one, for `refer` names it anyway."""
     bare = reference(source)
+    if hasattr(source, "frame_number"):
+        del bare.SOPClassUID  # the element is the source's own
+        bare.SOPClassUID = MRImageStorage
     bare.SpacingBetweenSlices = DSfloat(slice_spacing_mm(volume), auto_format=True)
     bare.SliceThickness = DSfloat(thickness_mm(source, volume), auto_format=True)
     return bare

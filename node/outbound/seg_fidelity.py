@@ -11,7 +11,7 @@ from skimage.color import rgb2lab
 
 from algorithms.protocol import Segment
 from node.outbound import coding, seg_reading
-from node.outbound.equipment import COMPRESSION, Provenance
+from node.outbound.equipment import COMPRESSION, Provenance, instances
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
 
@@ -27,7 +27,7 @@ def _source_images(case: Case) -> Iterator[str]:
     if [item.SeriesInstanceUID for item in series] != [case.sources[0].SeriesInstanceUID]:
         yield "ReferencedSeriesSequence does not hold exactly the source series"
         return
-    wanted = [(source.SOPClassUID, source.SOPInstanceUID) for source in case.sources]
+    wanted = [(source.SOPClassUID, source.SOPInstanceUID) for source in instances(case.sources)]
     for keyword, holder in (("ReferencedInstanceSequence", series[0]), ("SourceImageSequence", case.dataset)):
         listed = holder.get(keyword, ())
         if [(i.ReferencedSOPClassUID, i.ReferencedSOPInstanceUID) for i in listed] != wanted:
@@ -142,7 +142,7 @@ def _planes(case: Case) -> Iterator[str]:
     image differ by what the reader of the images lets pass, its pixels stay within their voxels.
     """
     first, to_index = seg_reading.affine_of(case.sources[0]), np.linalg.inv(case.volume.affine_mm[:3, :3])
-    planes = {str(s.SOPInstanceUID): seg_reading.affine_of(s) for s in case.sources}
+    planes = {seg_reading.slice_of(s): seg_reading.affine_of(s) for s in case.sources}
     far = np.array([case.dataset.Rows - 1, case.dataset.Columns - 1, 1])
     for frame in case.frames:
         source = planes.get(frame.sources[0]) if len(frame.sources) == 1 else None
@@ -161,11 +161,11 @@ def _slices(case: Case) -> Iterator[str]:
     """Slice spacing is that of the volume, and unsaid if it is uneven; slice thickness that of the source."""
     even = case.volume.slice_places is None
     spacing = seg_reading.slice_spacing_mm(case.volume) if even else None
-    thickness = {str(s.SOPInstanceUID): seg_reading.thickness_mm(s, case.volume) for s in case.sources}
+    thickness = {seg_reading.slice_of(s): seg_reading.thickness_mm(s, case.volume) for s in case.sources}
     for frame, measures in zip(case.frames, seg_reading.pixel_measures(case.dataset), strict=True):
         wanted = {
             "SpacingBetweenSlices": spacing,
-            "SliceThickness": next((thickness.get(uid) for uid in frame.sources), None),
+            "SliceThickness": next((thickness.get(named) for named in frame.sources), None),
         }
         for keyword, value in wanted.items():
             written = measures.get(keyword)
@@ -182,9 +182,9 @@ def _dimensions(case: Case) -> Iterator[str]:
     pointers = [item.DimensionIndexPointer for item in case.dataset.DimensionIndexSequence]
     keywords = ("ReferencedSegmentNumber", "ImagePositionPatient")
     yield from differences({"list of dimensions": (pointers, [tag_for_keyword(k) for k in keywords])})
-    named = {uid for frame in case.frames for uid in frame.sources}
-    used = [str(s.SOPInstanceUID) for s in case.sources if s.SOPInstanceUID in named]
-    rank: dict[tuple[str, ...], int] = {(uid,): number for number, uid in enumerate(used, start=1)}
+    named = {source for frame in case.frames for source in frame.sources}
+    used = [each for each in map(seg_reading.slice_of, case.sources) if each in named]
+    rank: dict[tuple[seg_reading.Slice, ...], int] = {(each,): n for n, each in enumerate(used, start=1)}
     for frame in case.frames:
         wanted = (frame.segment_number, rank.get(frame.sources))
         for fault in differences({"dimension index": (frame.index, wanted)}):

@@ -19,6 +19,9 @@ PLACE_TOLERANCE: Final = 0.25
 fitted to positions that scanners round, and at a quarter voxel the nearest voxel is beyond doubt."""
 
 
+Slice = tuple[str, int]
+"""How a reference names a slice: SOP Instance UID and frame number; that of a classic instance is 1."""
+
 _PLANE: Final = ("PixelMeasuresSequence", "PlaneOrientationSequence", "PlanePositionSequence")
 _NOTHING: Final[Sequence[Dataset]] = ()
 
@@ -29,12 +32,12 @@ class Plane:
 
     Attributes:
         number: from 1, as DICOM counts.
-        sources: SOP Instance UIDs of the images it was derived from.
+        sources: the slices it was derived from.
         affine_mm: 3x3, (row, column, 1) to patient LPS mm.
     """
 
     number: int
-    sources: tuple[str, ...]
+    sources: tuple[Slice, ...]
     affine_mm: npt.NDArray[np.float64]
 
 
@@ -49,6 +52,16 @@ class Frame(Plane):
 
     segment_number: int
     index: tuple[int, ...]
+
+
+def slice_of(source: Dataset) -> Slice:
+    """What a header is of."""
+    return str(source.SOPInstanceUID), getattr(source, "frame_number", 1)
+
+
+def slice_named(item: Dataset) -> Slice:
+    """What a reference to an image is to (PS3.3 10.3)."""
+    return str(item.ReferencedSOPInstanceUID), int(item.get("ReferencedFrameNumber", 1))
 
 
 def affine_of(plane: Dataset) -> npt.NDArray[np.float64]:
@@ -130,7 +143,7 @@ class _Groups:
         self._shared = shared
         self._macros: dict[tuple[str, bytes], Sequence[Dataset]] = {}
         self._affines: dict[tuple[int, ...], npt.NDArray[np.float64]] = {}
-        self._sources: dict[int, tuple[str, ...]] = {}
+        self._sources: dict[int, tuple[Slice, ...]] = {}
 
     def macro(self, group: Dataset, keyword: str) -> Sequence[Dataset]:
         """The items of a functional group of a frame; the same bytes give the same object."""
@@ -155,12 +168,12 @@ class _Groups:
             self._affines[key] = affine_of(plane)
         return self._affines[key]
 
-    def sources(self, group: Dataset) -> tuple[str, ...]:
-        """SOP Instance UIDs of the images that the frame was derived from."""
+    def sources(self, group: Dataset) -> tuple[Slice, ...]:
+        """The slices that the frame was derived from."""
         macro = self.macro(group, "DerivationImageSequence")
         if id(macro) not in self._sources:
             self._sources[id(macro)] = tuple(
-                str(source.ReferencedSOPInstanceUID)
+                slice_named(source)
                 for derivation in macro
                 for source in derivation.get("SourceImageSequence", ())
             )

@@ -37,6 +37,7 @@ from node.outbound.equipment import (
     SERIES_NUMBERS,
     Provenance,
     Role,
+    instances,
     reference,
     sop_reference,
     stamp,
@@ -139,7 +140,7 @@ def document(
         title=concept(TITLE),
     )
     report = Comprehensive3DSR(
-        evidence=[reference(item) for item in evidence],
+        evidence=[reference(item) for item in instances(evidence)],
         content=content[0],
         series_instance_uid=provenance.uid(f"{role}/series"),
         series_number=SERIES_NUMBERS[role],
@@ -164,10 +165,10 @@ def procedure_reported(source: Dataset) -> Code:
     return _PROCEDURES.get(str(source.get("Modality")), _ANY_PROCEDURE)
 
 
-def by_study(instances: Sequence[Dataset]) -> dict[str, dict[str, list[Dataset]]]:
-    """References to instances by Study and Series Instance UID, in the order they come in."""
+def by_study(images: Sequence[Dataset]) -> dict[str, dict[str, list[Dataset]]]:
+    """References to the instances by Study and Series Instance UID, in the order they come in."""
     studies: dict[str, dict[str, list[Dataset]]] = {}
-    for item in instances:
+    for item in instances(images):
         of_study = studies.setdefault(str(item.StudyInstanceUID), {})
         of_study.setdefault(str(item.SeriesInstanceUID), []).append(sop_reference(item))
     return studies

@@ -11,7 +11,7 @@ from algorithms.protocol import Code, Findings, Measurement, Segment
 from algorithms.terminology import NO_UNITS, SIMILARITY
 from node.config import MANUFACTURER
 from node.outbound import coding, scores_sr, similar_sr, slices_sr, sr_reading
-from node.outbound.equipment import Role
+from node.outbound.equipment import Role, instances
 from node.outbound.fidelity import Case, Check, differences
 from node.outbound.seg import tracking_uid
 from node.outbound.seg_reading import places_of
@@ -189,7 +189,7 @@ def _slices(case: Case, role: Role, shown: Shown) -> Iterator[str]:
 
 
 def _scores(case: Case) -> Iterator[str]:
-    images = tuple(str(source.SOPInstanceUID) for source in case.sources)
+    images = tuple(str(source.SOPInstanceUID) for source in instances(case.sources))
     stated = scores_sr.statements(case.findings)
     if len(case.groups) != len(stated):
         yield f"there are {len(case.groups)} groups for {len(stated)} scores"

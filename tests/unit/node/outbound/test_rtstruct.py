@@ -10,7 +10,7 @@ from algorithms.protocol import Code, Findings, Segment
 from algorithms.terminology import ENTIRE_BODY
 from node.errors import IrregularGeometry, UnsuitableImage
 from node.outbound import equipment, rtstruct, rtstruct_reading
-from node.outbound.seg_reading import affine_of
+from node.outbound.seg_reading import affine_of, slice_of
 from tests.synthetic_series import ANATOMY, LUNG, OBLIQUE, RIGHT, findings, provenance, series
 
 MORPHOLOGY = Code("49755003", "SCT", "Morphologically Altered Structure")
@@ -60,11 +60,11 @@ def test_only_parts_of_the_body_are_organs_and_the_body_is_the_external_outline(
 def test_contours_lie_on_the_slices_they_name_and_enclose_the_mask(attributes: dict[str, object]) -> None:
     volume, sources = series(**attributes)  # type: ignore[arg-type]
     dataset = encoded(**attributes)
-    planes = {source.SOPInstanceUID: source for source in sources}
+    planes = {slice_of(source): source for source in sources}
     for segment, outline in zip(findings(volume).segments, dataset.ROIContourSequence, strict=True):
         mask = np.zeros(volume.voxels.shape, dtype=np.bool_)
         for contour in rtstruct_reading.contours(outline):
-            plane = planes[contour.image]
+            plane = planes[contour.image or ("", 0)]
             mask[sources.index(plane)] |= rtstruct_reading.filled([contour], affine_of(plane), mask.shape[1:])
         assert np.array_equal(mask, segment.on_grid(mask.shape))
 
