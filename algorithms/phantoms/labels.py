@@ -50,6 +50,12 @@ class Label(IntEnum):
     ARM = 28
     CEREBROSPINAL_FLUID = 29
     BLEED = 30
+    GREY_MATTER = 31
+    WHITE_MATTER = 32
+    BASAL_GANGLIA = 33
+    VENTRICLE = 34
+    CEREBELLUM = 35
+    BRAINSTEM = 36
 
 
 LUNGS = (Label.LEFT_LUNG, Label.RIGHT_LUNG)

@@ -93,7 +93,7 @@ def phantom(
     if kind not in PHANTOMS:
         raise ConfigurationError(f"there is no phantom {kind!r}; there is {', '.join(PHANTOMS)}")
     count = write_study(folder, kind, seed)
-    say(f"{count} instances in {folder / 'dicom'}, truth in {folder / 'truth.nii.gz'}")
+    say(f"{count} instances in {folder / 'dicom'}, truth in {folder / 'truth.json'}")
 
 
 @algorithms.callback()
