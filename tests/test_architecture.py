@@ -39,7 +39,12 @@ DOORS = {
     "alembic": {"node/jobs/schema.py"},
     "huggingface_hub": {"node/published/hub.py"},
     "httpx2": {"node/published/hub.py", "node/jobs/notices.py"},
-    "nibabel": {"node/outbound/document.py", "node/commands/phantom.py", "node/inbound/nifti.py"},
+    "nibabel": {
+        "node/outbound/document.py",
+        "node/commands/phantom.py",
+        "node/inbound/nifti.py",
+        "node/published/cerebrum.py",
+    },
     "uvicorn": {"node/bootstrap.py"},
 }
 

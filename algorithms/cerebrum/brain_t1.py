@@ -14,7 +14,7 @@ import numpy.typing as npt
 import torch
 
 from algorithms.cerebrum.head import Head, Look
-from algorithms.cerebrum.network import Architecture, CerebrumNetwork
+from algorithms.cerebrum.network import AVERAGE, DEVIATION, Architecture, CerebrumNetwork
 from algorithms.cerebrum.options import OPTIONS, WEIGHTS
 from algorithms.cerebrum.quality import Quality, quality
 from algorithms.cerebrum.sides import MidPlane, asymmetry_percent
@@ -81,11 +81,14 @@ class BrainT1:
         Raises:
             WeightsFaulty: they do not fit.
         """
+        tensors = checkpoint.tensors()
+        look = Look.of(checkpoint.config, tensors)
         network = CerebrumNetwork(Architecture.of(checkpoint.config))
-        load_into(network, checkpoint.tensors(), checkpoint.weights.name)
+        of_network = {key: tensor for key, tensor in tensors.items() if key not in {AVERAGE, DEVIATION}}
+        load_into(network, of_network, checkpoint.weights.name)
         network.to(torch.device(device), memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         names = tuple(checkpoint.config.get("structures", PUBLISHED))
-        return cls(network.eval(), Look.of(checkpoint.config), names, torch.device(device), mirrors)
+        return cls(network.eval(), look, names, torch.device(device), mirrors)
 
     def run(self, image: Volume, progress: Progress) -> Findings:
         """Segment and measure.

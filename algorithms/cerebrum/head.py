@@ -12,7 +12,7 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from torch.nn import functional
 
-from algorithms.cerebrum.network import STRIDE
+from algorithms.cerebrum.network import AVERAGE, DEVIATION, STRIDE
 from algorithms.protocol import Affine, Unsuitable, Volume, Voxels
 from algorithms.spatial import (
     Labels,
@@ -34,27 +34,65 @@ _NECK_MM = 200.0  # below the crown there is no brain; published volumes are cut
 _LEAST_HEAD_ML = 1000.0  # a child's of one year is larger
 _LEAST_CONTRAST = 1e-3
 
-Over = Literal["volume", "head"]
+Over = Literal["volume", "head", "voxel"]
 Box = tuple[slice, slice, slice]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
+class Average:
+    """The average head that weights came with: each voxel is standardised by its own mean and deviation.
+
+    Attributes:
+        mean: float32, axes to head, back and left, at the spacing of the network.
+        deviation: the same; nowhere 0.
+    """
+
+    mean: Voxels
+    deviation: Voxels
+
+
+@dataclass(frozen=True, eq=False)
 class Look:
     """How a network looks at a head, from the configuration of its weights.
 
     Attributes:
         spacing_mm: in all directions; 1 as published.
         over: whose mean and deviation standardise the values: those of the volume, as published, or
-            those of the box around the head.
+            those of the box around the head, or those of each voxel.
+        average: where it is those of each voxel.
     """
 
     spacing_mm: float = 1.0
     over: Over = "volume"
+    average: Average | None = None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Self:
-        """What a configuration leaves out is as published."""
-        return cls(float(config.get("spacing_mm", 1.0)), config.get("standardised_over", "volume"))
+    def of(cls, config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Self:
+        """What a configuration leaves out is as published.
+
+        Args:
+            config: of the weights.
+            tensors: of the weights, the average head among them if they came with one.
+        """
+        over = config.get("standardised_over", "volume")
+        average = None
+        if over == "voxel":
+            deviation = tensors[DEVIATION].numpy()
+            average = Average(tensors[AVERAGE].numpy(), np.where(deviation > 0, deviation, np.float32(1)))
+        return cls(float(config.get("spacing_mm", 1.0)), over, average)
+
+    def standardised(self, spaced: Voxels) -> tuple[Voxels, tuple[int, int, int]]:
+        """The part of a canonical image that the network sees, standardised, and where its first voxel lies.
+
+        Raises:
+            Unsuitable: there is no head in the image, or nothing at all.
+        """
+        box = head_box(spaced, self.spacing_mm)
+        start = (box[0].start, box[1].start, box[2].start)
+        if self.average:
+            return _by_voxel(spaced, box, self.average, self.spacing_mm)
+        basis = spaced if self.over == "volume" else spaced[box]
+        return (spaced[box] - basis.mean()) / np.float32(basis.std()), start
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,12 +122,9 @@ class Head:
         canonical = orientation.apply(image.voxels)
         affine = orientation.affine(image.affine_mm, (a, b, c))
         spaced, grid = on_grid(canonical, affine, look.spacing_mm)
-        box = head_box(spaced, look.spacing_mm)
-        head = spaced[box]
-        basis = spaced if look.over == "volume" else head
-        standard = (head - basis.mean()) / np.float32(basis.std())
+        standard, start = look.standardised(spaced)
         moved = grid.copy()
-        moved[:3, 3] += grid[:3, :3] @ [side.start for side in box]
+        moved[:3, 3] += grid[:3, :3] @ start
         return cls(_padded(standard), moved, orientation, _shape(canonical), affine)
 
     def labels_of(self, logits: npt.NDArray[np.float32]) -> Labels:
@@ -187,6 +222,24 @@ def head_box(voxels: Voxels, spacing_mm: float) -> Box:
             low = max(low, high - round(_NECK_MM / spacing_mm))
         box.append(slice(max(0, low - margin), min(voxels.shape[axis], high + margin)))
     return box[0], box[1], box[2]
+
+
+def _by_voxel(
+    spaced: Voxels, box: Box, average: Average, spacing_mm: float
+) -> tuple[Voxels, tuple[int, int, int]]:
+    """What lies where the average head does, once the middles of both heads are one upon the other.
+
+    As published both lie as they were scanned; a scanner of other fields of view would put them apart.
+    """
+    other = head_box(average.mean, spacing_mm)
+    middles = ((a.start + a.stop, b.start + b.stop) for a, b in zip(box, other, strict=True))
+    starts = [(here - there) // 2 for here, there in middles]
+    seen = np.full(average.mean.shape, spaced.min(), dtype=np.float32)
+    sides = zip(starts, average.mean.shape, spaced.shape, strict=True)
+    both = [(start, max(0, start), min(int(whole), start + int(side))) for start, side, whole in sides]
+    part = spaced[tuple(slice(low, high) for _, low, high in both)]
+    seen[tuple(slice(low - start, high - start) for start, low, high in both)] = part
+    return (seen - average.mean) / average.deviation, (starts[0], starts[1], starts[2])
 
 
 def _padded(voxels: Voxels) -> Voxels:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from algorithms.cerebrum.network import AVERAGE, DEVIATION
+from algorithms.protocol import Voxels
 from algorithms.weights import WeightsFaulty
 
 _WEIGHTS: Final = "model_weights"
@@ -40,6 +42,11 @@ def tensors(file: Path) -> dict[str, torch.Tensor]:
         torch_order = array.transpose(4, 3, 0, 1, 2) if array.ndim == 5 else array
         found[f"{layer}.{_PARTS[part]}"] = torch.from_numpy(np.ascontiguousarray(torch_order, np.float32))
     return found
+
+
+def average_head(mean: Voxels, deviation: Voxels) -> dict[str, torch.Tensor]:
+    """The average head that a model came with, as tensors that are kept with it."""
+    return {AVERAGE: torch.from_numpy(mean), DEVIATION: torch.from_numpy(deviation)}
 
 
 def _arrays(group: h5py.Group) -> dict[str, npt.NDArray[Any]]:

@@ -18,6 +18,11 @@ STRIDE: Final = 8
 """Every side of the input is a multiple of it: 4 from the first level to the second, 2 to the third."""
 
 
+AVERAGE: Final = "average_subject"
+DEVIATION: Final = "standard_deviation"
+"""Tensors (head, back, left) beside those of the network, where weights come with an average head."""
+
+
 @dataclass(frozen=True)
 class Architecture:
     """What the network needs to know beside the tensors.
@@ -102,7 +107,11 @@ class CerebrumNetwork(nn.Module):
 
 def shapes(config: Mapping[str, Any]) -> Shapes:
     """The tensors that a configuration asks for."""
-    return shapes_of(lambda: CerebrumNetwork(Architecture.of(config)))
+    of_network = shapes_of(lambda: CerebrumNetwork(Architecture.of(config)))
+    if config.get("standardised_over") != "voxel":
+        return of_network
+    side_a, side_b, side_c = config["average_shape"]
+    return {**of_network, **dict.fromkeys((AVERAGE, DEVIATION), (side_a, side_b, side_c))}
 
 
 def _convolution(inputs: int, outputs: int) -> nn.Conv3d:

@@ -178,7 +178,7 @@ def _single(published: Published, file: Path, beside: Path) -> archives.Content:
     if not isinstance(config, dict):
         raise WeightsFaulty(f"{about.name} holds no configuration")
     if file.suffix in cerebrum.KERAS:
-        return cerebrum.tensors(file), config
+        return cerebrum.content(file, config)
     if file.suffix not in {*_READABLE, ".safetensors"}:
         packing = "a zip archive nor " if isinstance(published.source, Archive) else ""
         raise ConfigurationError(

@@ -5,7 +5,7 @@ from itertools import permutations, product
 import numpy as np
 import pytest
 
-from algorithms.cerebrum.head import Head, Look, head_box
+from algorithms.cerebrum.head import Average, Head, Look, head_box
 from algorithms.cerebrum.network import STRIDE
 from algorithms.protocol import Unsuitable, Volume
 
@@ -81,3 +81,25 @@ def test_the_neck_is_left_out() -> None:
 def test_what_is_no_head_is_refused(radius: float) -> None:
     with pytest.raises(Unsuitable, match=r"head|nothing"):
         Head.of(ball(radius=radius), Look())
+
+
+@pytest.mark.parametrize(("axes", "signs"), AXES[3::19])
+def test_each_voxel_is_standardised_by_the_average_head_wherever_both_lie(axes, signs) -> None:
+    average = Average(ball(sides=(104, 112, 96)).voxels, np.full((104, 112, 96), 2.0, dtype=np.float32))
+    found = Head.of(stored(ball(), axes, signs), Look(2.0, "voxel", average))
+    assert found.voxels.shape == (104, 112, 96)
+    assert np.mean(found.voxels == 0) > 0.99  # the same head, in the middle of another field of view
+    wanted = Head.of(ball(), Look(2.0, "voxel", average))
+    assert np.array_equal(found.voxels, wanted.voxels)
+    assert found.affine_mm == pytest.approx(wanted.affine_mm)
+
+
+def test_labels_come_back_from_the_field_of_view_of_the_average_head() -> None:
+    average = Average(ball().voxels, np.full((110, 120, 100), 2.0, dtype=np.float32))
+    image = ball(sides=(100, 128, 110))
+    head = Head.of(image, Look(2.0, "voxel", average))
+    logits = np.stack([np.full(head.voxels.shape, 0.0), np.full(head.voxels.shape, -1.0)]).astype(np.float32)
+    logits[1, 50:60, 60:70, 40:50] = 1.0
+    places = np.argwhere(head.labels_of(logits) == 1)
+    middle = (image.affine_mm @ [*places.mean(axis=0), 1.0])[:3]
+    assert middle == pytest.approx((head.affine_mm @ [54.5, 64.5, 44.5, 1.0])[:3], abs=0.5)
