@@ -13,17 +13,16 @@ import numpy as np
 import torch
 from PIL import Image
 
-from algorithms.fahr_face.cases import followed
+from algorithms.fahr_face.cases import synthetic
 from algorithms.fahr_face.detection import FaceDetector
 from algorithms.fahr_face.fine_tuning import concordance
 from algorithms.fahr_face.options import AGE, SURVIVAL
 from algorithms.fahr_face.reader import FaceReader
 from algorithms.fahr_face.suitability import the_face
-from algorithms.phantoms.face import face_phantom
 from algorithms.protocol import Photograph, Unsuitable
 from algorithms.weights import BUNDLED, Store
 
-SEEDS = range(300_000, 300_300)
+SEEDS = range(400_000, 400_300)
 
 
 def photographs(folder: Path) -> None:
@@ -42,21 +41,13 @@ def photographs(folder: Path) -> None:
 
 def drawn_faces() -> None:
     """Age error and concordance on drawn faces, found and aligned as photographs are."""
-    store, detector = Store((BUNDLED,)), FaceDetector()
+    store, cases = Store((BUNDLED,)), synthetic(SEEDS)
     age, risk = (FaceReader(store.get(each["synthetic"]), "cpu") for each in (AGE, SURVIVAL))
-    rows = []
-    for seed in SEEDS:
-        phantom = face_phantom(seed)
-        try:
-            face = the_face(Photograph(phantom.pixels, ""), detector).pixels
-        except Unsuitable:
-            continue
-        years, died = followed(phantom.hazard, np.random.default_rng((seed, 1)))
-        rows.append((age.value(face) - phantom.age_years, risk.value(face), years, died))
-    errors, risks, years_seen, deaths = (np.array(column) for column in zip(*rows, strict=True))
-    print(f"drawn faces: {len(rows)} of {len(SEEDS)} taken")
+    errors = np.array([age.value(face) for face in cases.faces]) - cases.age_years
+    risks = np.array([risk.value(face) for face in cases.faces])
+    print(f"drawn faces: {len(cases)} of {len(SEEDS)} taken, {np.count_nonzero(cases.died)} deaths")
     print(f"age: mean absolute error {np.abs(errors).mean():.1f} years, bias {errors.mean():+.1f}")
-    print(f"survival: concordance {concordance(risks, years_seen, deaths.astype(bool)):.3f}")
+    print(f"survival: concordance {concordance(risks, cases.years, cases.died):.3f}")
 
 
 if __name__ == "__main__":

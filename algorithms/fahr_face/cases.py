@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from algorithms.fahr_face.alignment import aligned
-from algorithms.fahr_face.detection import Pixels
+from algorithms.fahr_face.detection import FaceDetector, Pixels
+from algorithms.fahr_face.suitability import the_face
 from algorithms.phantoms.face import face_phantom
-
-_JITTER: Final = 0.03
-"""Standard deviation of drawn landmarks around the true ones, in distances of the eyes: as detectors err."""
+from algorithms.protocol import Photograph, Unsuitable
 
 _SHORTEST, _LONGEST = 1.0, 12.0  # years of follow-up
 
@@ -44,8 +42,12 @@ class Cases:
 
 
 def synthetic(seeds: Iterable[int]) -> Cases:
-    """Drawn faces: landmarks a little off, death at the drawn hazard, follow-up of 1 to 12 years."""
-    drawn = [_drawn(seed) for seed in seeds]
+    """Drawn faces, found and aligned as photographs are; what is refused as a photograph is left out.
+
+    Death comes at the drawn hazard; follow-up is 1 to 12 years.
+    """
+    detector = FaceDetector()
+    drawn = [case for seed in seeds if (case := _drawn(seed, detector))]
     faces, ages, years, died = zip(*drawn, strict=True)
     return Cases(
         np.stack(faces),
@@ -55,12 +57,14 @@ def synthetic(seeds: Iterable[int]) -> Cases:
     )
 
 
-def _drawn(seed: int) -> tuple[Pixels, float, float, bool]:
-    phantom, rng = face_phantom(seed), np.random.default_rng((seed, 1))
-    unit = float(np.linalg.norm(phantom.landmarks[1] - phantom.landmarks[0]))
-    landmarks = phantom.landmarks + rng.normal(0, _JITTER * unit, phantom.landmarks.shape)
-    years, died = followed(phantom.hazard, rng)
-    return aligned(phantom.pixels, landmarks).pixels, phantom.age_years, years, died
+def _drawn(seed: int, detector: FaceDetector) -> tuple[Pixels, float, float, bool] | None:
+    phantom = face_phantom(seed)
+    try:
+        face = the_face(Photograph(phantom.pixels, ""), detector)
+    except Unsuitable:
+        return None
+    years, died = followed(phantom.hazard, np.random.default_rng((seed, 1)))
+    return face.pixels, phantom.age_years, years, died
 
 
 def followed(hazard: float, rng: np.random.Generator) -> tuple[float, bool]:

@@ -24,12 +24,12 @@ from algorithms.fahr_face.reader import DEVIATION, MEAN, normalised
 from algorithms.optimisation import Report, Schedule
 
 SMALL: Final = Architecture(dimension=96, depth=4, hidden=384, patch=16, grid=7, outputs=1, heads=3)
-TRAINING_SEEDS: Final = range(100_000, 101_800)
+TRAINING_SEEDS: Final = range(100_000, 104_500)
 REFERENCE_SEEDS: Final = range(200_000, 200_200)
 
 PRETRAINING: Final = Pretraining(SMALL, Schedule(200, 1e-3, weight_decay=0.05), batch=48)
-AGE_LEARNING: Final = FineTuning(Schedule(500, 1e-3, weight_decay=0.02), batch=48)
-SURVIVAL_LEARNING: Final = FineTuning(Schedule(400, 1e-3, weight_decay=0.05), batch=96)
+AGE_LEARNING: Final = FineTuning(Schedule(2400, 1e-3, weight_decay=0.02), batch=48)
+SURVIVAL_LEARNING: Final = FineTuning(Schedule(600, 1e-3, weight_decay=0.05), batch=96)
 
 _CARD: Final = {
     "source": "trained from nothing on drawn faces by algorithms.fahr_face.training",
