@@ -42,6 +42,15 @@ class Order:
         }
         return {name: value for name, value in options.items() if value != _USUAL[name]}
 
+    def check_for_photograph(self) -> None:
+        """Make sure that a photograph can fill the order.
+
+        Raises:
+            ValueError: what was ordered can be had of volumes alone.
+        """
+        if self.covers or self.rtstruct or self.stability:
+            raise ValueError("covers, rtstruct and stability are for volumes, and this is for photographs")
+
     @classmethod
     def of(cls, options: Mapping[str, str]) -> tuple[Self, dict[str, str]]:
         """The order, and the options that are left for the algorithm.

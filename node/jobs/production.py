@@ -155,6 +155,8 @@ def produce(
     """
     with _told():
         order, options = Order.of(provenance.options)
+        if entry.photograph:
+            order.check_for_photograph()
     run = _Run(entry, options, order, means, progress, watch, announce)
     progress(0.0, "read")
     seen = _photograph(run, paths) if entry.photograph else _volume(run, paths, segmentation)
@@ -232,13 +234,7 @@ def _volume(run: _Run, paths: Sequence[Path], segmentation: Path | None) -> _Exa
 
 
 def _photograph(run: _Run, paths: Sequence[Path]) -> _Examined:
-    """Read a photograph, and find; then show what that rests on, where the algorithm does.
-
-    Raises:
-        UnknownOption: what was ordered can be had of volumes alone.
-    """
-    if run.order.covers or run.order.rtstruct or run.order.stability:
-        raise UnknownOption("covers, rtstruct and stability are for volumes, and this is for photographs")
+    """Read a photograph, and find; then show what that rests on, where the algorithm does."""
     with run.watch.stage("read"):
         photograph, sources = visible_light.read(paths, part(run.progress, 0.0, 0.1))
     algorithm = cast(PhotographAlgorithm, run.load())

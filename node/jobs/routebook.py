@@ -125,7 +125,11 @@ class Route(Section):
     def _options_are_those_of_the_algorithm(self, info: ValidationInfo) -> Self:
         known = (info.context or {}).get("algorithms")
         if isinstance(known, Mapping):
-            known[self.algorithm].needs(Order.of(self.options)[1])
+            entry = known[self.algorithm]
+            order, own = Order.of(self.all_options)
+            entry.needs(own)
+            if entry.photograph:
+                order.check_for_photograph()
         return self
 
     @model_validator(mode="after")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from node.inbound.volumes import MODALITIES
 from node.jobs.conditions import Check, Condition
 from node.jobs.routebook import DEFAULT_ROUTES, Preference, Priority, Route, RouteBook, Select, load
 from node.jobs.series import Series, Study, attribute, study_of
@@ -192,7 +193,7 @@ def _reason(
             if route.select.take == "all"
             else f"the best of {len(candidates)} such series, preferring {', '.join(route.select.prefer)}"
         )
-    if not series.facts.regular:
+    if not series.facts.regular and series.modality in MODALITIES:
         parts.append("its slices form no regular volume")
     return "; ".join(parts)
 

@@ -200,3 +200,18 @@ def test_options_are_checked_against_the_catalogue(tmp_path, options, words):
     text = GOOD.replace('{ kernel = "soft" }', options)
     with pytest.raises(ConfigurationError, match=words):
         load(write(tmp_path, text), CATALOGUE, ["pacs", "archive"])
+
+
+@pytest.mark.parametrize(
+    "key", ['options = { rtstruct = "true" }', 'options = { stability = "true" }', 'covers = ["chest"]']
+)
+def test_what_only_a_volume_can_give_is_not_ordered_of_a_photograph(tmp_path, key):
+    text = f"""
+[[routes]]
+name = "faces"
+algorithm = "face-age"
+{key}
+when = [{{ keyword = "Modality", equals = "XC" }}]
+"""
+    with pytest.raises(ConfigurationError, match="are for volumes, and this is for photographs"):
+        load(write(tmp_path, text), CATALOGUE, [])

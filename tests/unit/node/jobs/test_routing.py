@@ -179,6 +179,15 @@ def test_an_irregular_series_is_routed_so_that_its_workitem_can_say_why(default)
     assert found.reason.endswith("its slices form no regular volume")
 
 
+def test_of_a_photograph_no_volume_is_expected():
+    picture = series(
+        "1.2.3", slices=1, Modality="XC", ImagePositionPatient=None, ImageOrientationPatient=None
+    )
+    photographs = route(when=[{"series": "modality", "equals": "XC"}])
+    (found,) = match(study(picture), [photographs], NOON)
+    assert "volume" not in found.reason
+
+
 def test_our_own_results_are_never_routed_whatever_the_route_says():
     assert taken(study(series("1.2.2", own=True)), route()) == []
 
