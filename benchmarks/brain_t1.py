@@ -28,7 +28,7 @@ from algorithms.cerebrum.structures import STRUCTURES
 from algorithms.cerebrum.training import Recipe, save, train
 from algorithms.perturbations import noisy, resampled
 from algorithms.protocol import Volume, silent
-from algorithms.spatial import Labels, resample, rotation
+from algorithms.spatial import Affine, Labels, resample, rotation
 from algorithms.weights import Store
 from node.commands.training_brain import labelled, numbers_of
 
@@ -70,9 +70,7 @@ def steady(data: Path, out: Path, only: Sequence[int]) -> None:
             image, labels = change(original, labels)
             found = segmented(fold(out, n), image)
             if found.shape != labels.shape:  # compared where the labels were drawn
-                a, b, c = labels.shape
-                onto = original.affine_mm
-                found = resample(found, image.affine_mm, (a, b, c), onto, order=0, outside=0)
+                found = moved_onto(found, image.affine_mm, labels.shape, original.affine_mm)
             changed.append(dice(found, labels))
         fall = np.mean(plain, axis=0) - np.mean(changed, axis=0)
         print(f"{name:40s} mean fall {fall.mean():+.3f}, worst structure {fall.max():+.3f}")
@@ -116,8 +114,23 @@ def turned(image: Volume, labels: Labels) -> tuple[Volume, Labels]:
     moved = affine @ image.affine_mm
     a, b, c = image.voxels.shape
     voxels = resample(image.voxels, moved, (a, b, c), image.affine_mm, order=1, outside=0.0)
-    there = resample(labels, moved, (a, b, c), image.affine_mm, order=0, outside=0)
-    return replace(image, voxels=voxels), there
+    return replace(image, voxels=voxels), moved_onto(labels, moved, labels.shape, image.affine_mm)
+
+
+def moved_onto(labels: Labels, affine_mm: Affine, shape: tuple[int, ...], onto_affine_mm: Affine) -> Labels:
+    """Labels on another grid: the structure with the largest share of a voxel has it.
+
+    The nearest label would be wrong by up to half a voxel: at 2 mm and 10 degrees the two ways agree to a
+    mean Dice of 0.95 only, which is more than what is measured here.
+    """
+    a, b, c = shape
+    most, winner = np.zeros((a, b, c), dtype=np.float32), np.zeros((a, b, c), dtype=np.uint8)
+    for number in range(len(NAMES) + 1):
+        inside = (labels == number).astype(np.float32)
+        share = resample(inside, affine_mm, (a, b, c), onto_affine_mm, order=1, outside=float(number == 0))
+        winner[share > most] = number
+        most = np.maximum(most, share)
+    return winner
 
 
 def biased(image: Volume, labels: Labels) -> tuple[Volume, Labels]:
