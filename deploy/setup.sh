@@ -19,7 +19,7 @@ done=.venv/installed.sha256
 case "${1:-}" in
     '') ;;
     --dev)
-        debian+=(redis-server postgresql plastimatch)
+        debian+=(redis-server postgresql plastimatch chromium)
         locks+=(deploy/requirements-dev.lock)
         done=.venv/installed-dev.sha256
         ;;
@@ -71,5 +71,19 @@ install_python_packages() {
     echo "$wanted" >"$done"
 }
 
+install_browser_packages() {
+    local folder=.venv/share/ainode/browser wanted
+    wanted=$(cat deploy/browser/package.json deploy/browser/package-lock.json | sha256sum)
+    [[ $(cat "$folder/installed.sha256" 2>/dev/null) == "$wanted" ]] && return
+    command -v npm >/dev/null || fail "npm is missing, and the pages and the viewer come by it; install Node.js"
+    echo "Browser packages: into $folder"
+    mkdir -p "$folder"
+    cp deploy/browser/package.json deploy/browser/package-lock.json "$folder"
+    npm ci --prefix "$folder" --ignore-scripts --no-audit --no-fund --silent ||
+        fail "npm could not install the packages of deploy/browser/package-lock.json"
+    echo "$wanted" >"$folder/installed.sha256"
+}
+
 install_debian_packages
 install_python_packages
+install_browser_packages
