@@ -22,7 +22,7 @@ from algorithms.fahr_face.suitability import the_face
 from algorithms.protocol import Photograph, Unsuitable
 from algorithms.weights import BUNDLED, Store
 
-SEEDS = range(400_000, 400_300)
+SEEDS = range(500_000, 500_300)
 
 
 def photographs(folder: Path) -> None:

@@ -24,11 +24,11 @@ from algorithms.fahr_face.reader import DEVIATION, MEAN, normalised
 from algorithms.optimisation import Report, Schedule
 
 SMALL: Final = Architecture(dimension=96, depth=4, hidden=384, patch=16, grid=7, outputs=1, heads=3)
-TRAINING_SEEDS: Final = range(100_000, 104_500)
+TRAINING_SEEDS: Final = range(100_000, 110_000)
 REFERENCE_SEEDS: Final = range(200_000, 200_200)
 
 PRETRAINING: Final = Pretraining(SMALL, Schedule(200, 1e-3, weight_decay=0.05), batch=48)
-AGE_LEARNING: Final = FineTuning(Schedule(2400, 1e-3, weight_decay=0.02), batch=48)
+AGE_LEARNING: Final = FineTuning(Schedule(5000, 1e-3, weight_decay=0.02), batch=48)
 SURVIVAL_LEARNING: Final = FineTuning(Schedule(600, 1e-3, weight_decay=0.05), batch=96)
 
 _CARD: Final = {
