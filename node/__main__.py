@@ -12,7 +12,18 @@ import pydicom.config
 import structlog
 import typer
 
-from node.commands import enrich, locate, network, roles, science, training, training_brain, weights, worklist
+from node.commands import (
+    accounts,
+    enrich,
+    locate,
+    network,
+    roles,
+    science,
+    training,
+    training_brain,
+    weights,
+    worklist,
+)
 from node.commands.console import err
 from node.errors import AINodeError, ConfigurationError, UnknownOption
 
@@ -37,6 +48,8 @@ app.add_typer(science.algorithms, name="algorithms")
 app.add_typer(weights.weights, name="weights")
 app.add_typer(worklist.routes, name="routes")
 app.add_typer(worklist.workitems, name="workitems")
+app.add_typer(accounts.users, name="users")
+app.add_typer(accounts.tokens, name="tokens")
 app.command()(network.send)
 app.command()(science.phantom)
 app.command()(network.doctor)

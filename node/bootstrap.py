@@ -24,6 +24,7 @@ from algorithms.weights import BUNDLED, Store
 from node.config import Settings
 from node.errors import ConfigurationError
 from node.jobs import schema, tasks
+from node.jobs.accounts import Accounts
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
@@ -88,6 +89,11 @@ class House:
     def matching(self) -> Matching:
         """Which studies answer a query."""
         return Matching(self.engine)
+
+    @cached_property
+    def accounts(self) -> Accounts:
+        """Who may enter."""
+        return Accounts(self.engine)
 
     @cached_property
     def store(self) -> Store:
@@ -202,6 +208,7 @@ def serve(settings: Settings) -> None:
     import uvicorn
 
     from node.web.app import create_app
+    from node.web.audit import Trail
     from node.web.rooms import Rooms
 
     require_free(settings.http.host, settings.http.port, "http.port", "AINODE__HTTP__PORT")
@@ -214,10 +221,19 @@ def serve(settings: Settings) -> None:
         house.outbox,
         house.gallery,
         house.matching,
+        house.accounts,
+        Trail(settings.state / "audit.log", settings.audit),
         wake=house.wake,
     )
+    http = settings.http
     uvicorn.run(
-        create_app(rooms), host=settings.http.host, port=settings.http.port, log_config=None, access_log=False
+        create_app(rooms),
+        host=http.host,
+        port=http.port,
+        ssl_certfile=http.certificate,
+        ssl_keyfile=http.key,
+        log_config=None,
+        access_log=False,
     )
 
 

@@ -7,7 +7,7 @@ import os
 import tomllib
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -69,15 +69,33 @@ class Http(Section):
 
     host: str = "127.0.0.1"
     port: Port = 8080
+    names: tuple[str, ...] = ()
+    """Names by which browsers and programs may call this server, beside those of this machine."""
+    certificate: Path | None = None
+    """A PEM file with the server's certificate and those it rests on; with it the server speaks HTTPS."""
+    key: Path | None = None
+    """The PEM file of the certificate's key."""
 
     @model_validator(mode="after")
-    def _loopback_only(self) -> Self:
-        if self.host not in LOOPBACK:
-            raise ValueError(
-                f"host {self.host} is open to the network, and log-in is not available yet: "
-                "use 127.0.0.1 behind a proxy that authenticates"
-            )
+    def _certificate_and_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key belong together")
         return self
+
+
+class Access(Section):
+    """Who may use the web side."""
+
+    log_in: Literal["none", "local"] = "none"
+    """none: everybody on this machine; local: the users of this node, see `ainode users`."""
+    session_hours: float = Field(12.0, gt=0)
+
+
+class Audit(Section):
+    """Where the audit trail goes, beside the file in the state folder; an empty host means nowhere."""
+
+    syslog_host: str = ""
+    syslog_port: Port = 514
 
 
 class Ledger(Section):
@@ -174,6 +192,8 @@ class Settings(BaseSettings):
     """The folder of the database, the spool, the results and the broker."""
     dicom: Dicom = Dicom()
     http: Http = Http()
+    access: Access = Access()
+    audit: Audit = Audit()
     ledger: Ledger = Ledger()
     broker: Broker = Broker()
     completion: Completion = Completion()
@@ -195,6 +215,20 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment wins over the file, whose tables come as keyword arguments."""
         return env_settings, init_settings
+
+    @model_validator(mode="after")
+    def _strangers_log_in(self) -> Self:
+        if self.http.host not in LOOPBACK and self.access.log_in == "none":
+            raise ValueError(
+                f"http.host {self.http.host} is open to the network, so access.log_in must say how people "
+                'log in, such as "local"'
+            )
+        if self.http.host not in LOOPBACK and not self.http.names:
+            raise ValueError(
+                f"http.host {self.http.host} is open to the network, so http.names must list the names by "
+                "which this server is called"
+            )
+        return self
 
     @model_validator(mode="after")
     def _destinations_have_names_of_their_own(self) -> Self:

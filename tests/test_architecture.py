@@ -12,7 +12,7 @@ import node
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / "node").rglob("*.py")) + sorted((ROOT / "algorithms").rglob("*.py"))
-MAX_MODULES = {"node": 115, "algorithms": 160}
+MAX_MODULES = {"node": 135, "algorithms": 160}
 MAX_LINES = 400
 MAX_FUNCTION_LINES = 60
 MAX_BROAD_EXCEPTS = 4  # a command, an attempt of the worker, a study received, a series of a collection
@@ -26,6 +26,7 @@ DOORS = {
         f"node/jobs/{name}.py"
         for name in (
             "schema",
+            "accounts",
             "index",
             "worklist",
             "outbox",

@@ -3,7 +3,7 @@
 import socket
 from collections.abc import Iterator
 from http import HTTPStatus
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
@@ -11,13 +11,15 @@ from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
-from starlette.middleware.base import RequestResponseEndpoint
 from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.staticfiles import StaticFiles
 
 from node.config import LOOPBACK
 from node.errors import AINodeError, Permanent, Rejected
 from node.jobs.schema import DatabaseUnavailable
-from node.web import api, dicomweb, pages, similar, storing
+from node.web import api, dicomweb, log_in, pages, similar, storing
+from node.web.access import Door
+from node.web.log_in import Patience
 from node.web.rooms import Rooms
 
 
@@ -31,9 +33,13 @@ def create_app(rooms: Rooms) -> FastAPI:
         openapi_url="/api/openapi.json",
         static_url="/api/static",
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]"])
-    app.middleware("http")(_same_origin)
+    settings = rooms.settings
+    app.add_middleware(Door, rooms=rooms)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]", *settings.http.names])
+    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
     app.state.rooms = rooms
+    app.state.patience = Patience()
+    app.include_router(log_in.router)
     app.include_router(api.router)
     app.include_router(similar.router)
     app.include_router(dicomweb.router)
@@ -86,14 +92,6 @@ class LedgerCollector(Collector):
             yield GaugeMetricFamily(
                 f"ainode_{name}", f"{name.replace('_', ' ').capitalize()} held", value=number
             )
-
-
-async def _same_origin(request: Request, answer: RequestResponseEndpoint) -> Response:
-    """Refuse what a page of another site makes a browser send; programs send no Origin."""
-    origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-        return JSONResponse({"detail": f"requests from {origin} are not taken"}, HTTPStatus.FORBIDDEN)
-    return await answer(request)
 
 
 def _refuse(_request: Request, error: Exception) -> JSONResponse:

@@ -8,12 +8,14 @@ from fastapi import Depends, Request
 
 from algorithms.catalogue import CatalogueEntry
 from node.config import Settings
+from node.jobs.accounts import Accounts
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
 from node.jobs.outbox import Outbox
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
+from node.web.audit import Trail
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Rooms:
     outbox: Outbox
     gallery: Gallery
     matching: Matching
+    accounts: Accounts
+    trail: Trail
     wake: Callable[[Sequence[Workitem]], None]
 
 

@@ -8,8 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from algorithms import CATALOGUE
-from node.config import Dicom, Jobs, Settings
+from node.config import Audit, Dicom, Jobs, Settings
 from node.jobs import schema
+from node.jobs.accounts import Accounts
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
@@ -17,6 +18,7 @@ from node.jobs.outbox import Outbox
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
 from node.web.app import create_app
+from node.web.audit import Trail
 from node.web.rooms import Rooms
 from tests.unit.node.jobs.arrivals import arrival, wanted
 
@@ -42,6 +44,8 @@ def rooms(tmp_path: Path, listening: int) -> Rooms:
         Outbox(engine, jobs),
         Gallery(engine, tmp_path / "gallery"),
         Matching(engine),
+        Accounts(engine),
+        Trail(tmp_path / "audit.log", Audit()),
         wake=woken.extend,
     )
     engine.dispose()
