@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from node.config import Settings
 from node.errors import ConfigurationError
 from node.jobs import schema, tasks
 from node.jobs.accounts import Accounts
+from node.jobs.figures import figures
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
@@ -223,6 +224,7 @@ def serve(settings: Settings) -> None:
         house.matching,
         house.accounts,
         Trail(settings.state / "audit.log", settings.audit),
+        figures=partial(figures, house.engine),
         wake=house.wake,
     )
     http = settings.http

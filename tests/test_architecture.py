@@ -30,6 +30,7 @@ DOORS = {
             "index",
             "worklist",
             "outbox",
+            "figures",
             "gallery",
             "matching",
             "notices",

@@ -113,15 +113,6 @@ class Index:
         newest_first = select(studies).order_by(studies.c.last_arrival_at.desc())
         return self._records(newest_first.limit(limit).offset(offset))
 
-    def counts(self) -> dict[str, int]:
-        """Instances, studies by state and conflicts, for the metrics."""
-        with self._queries.connect() as connection:
-            by_state = connection.execute(select(studies.c.state, func.count()).group_by(studies.c.state))
-            counts = {f"studies_{state.lower()}": int(n) for state, n in by_state}
-            counts["instances"] = connection.scalar(select(func.count()).select_from(instances)) or 0
-            counts["conflicts"] = connection.scalar(select(func.count()).select_from(conflicts)) or 0
-        return counts
-
     def _records(self, query: Select[Any]) -> list[StudyRecord]:
         """Four queries, however many studies."""
         with self._queries.connect() as connection:

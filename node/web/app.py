@@ -1,23 +1,20 @@
 """The web application: pages, JSON, health and metrics, put together."""
 
 import socket
-from collections.abc import Iterator
 from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.staticfiles import StaticFiles
 
 from node.config import LOOPBACK
 from node.errors import AINodeError, Permanent, Rejected
 from node.jobs.schema import DatabaseUnavailable
-from node.web import api, dicomweb, log_in, pages, similar, storing
+from node.web import api, dicomweb, log_in, metrics, pages, similar, storing
 from node.web.access import Door
 from node.web.log_in import Patience
 from node.web.rooms import Rooms
@@ -47,8 +44,7 @@ def create_app(rooms: Rooms) -> FastAPI:
     app.include_router(pages.router)
     app.add_exception_handler(AINodeError, _refuse)
     app.add_exception_handler(DatabaseUnavailable, _unavailable)
-    registry = CollectorRegistry()
-    registry.register(LedgerCollector(rooms))
+    figures = metrics.registry(rooms)
 
     @app.get("/healthz", include_in_schema=False)
     def healthz() -> PlainTextResponse:
@@ -58,7 +54,7 @@ def create_app(rooms: Rooms) -> FastAPI:
     @app.get("/readyz", include_in_schema=False)
     def readyz() -> PlainTextResponse:
         """The ledger answers, and the listener takes connections."""
-        rooms.worklist.counts()
+        rooms.figures()
         dicom = rooms.settings.dicom
         try:
             socket.create_connection((dicom.host, dicom.port), timeout=2).close()
@@ -69,29 +65,11 @@ def create_app(rooms: Rooms) -> FastAPI:
         return PlainTextResponse("ready\n")
 
     @app.get("/metrics", include_in_schema=False)
-    def metrics() -> Response:
-        """Counts of the ledger, for Prometheus."""
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    def for_prometheus() -> Response:
+        """What an operator asks, for Prometheus."""
+        return Response(generate_latest(figures), media_type=CONTENT_TYPE_LATEST)
 
     return app
-
-
-class LedgerCollector(Collector):
-    """What the ledger counts, read when it is asked for."""
-
-    def __init__(self, rooms: Rooms) -> None:
-        self._rooms = rooms
-
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Workitems by state, studies by state, instances and conflicts."""
-        by_state = GaugeMetricFamily("ainode_workitems", "Workitems by UPS state", labels=["state"])
-        for state, number in self._rooms.worklist.counts().items():
-            by_state.add_metric([state], number)
-        yield by_state
-        for name, number in self._rooms.index.counts().items():
-            yield GaugeMetricFamily(
-                f"ainode_{name}", f"{name.replace('_', ' ').capitalize()} held", value=number
-            )
 
 
 def _refuse(_request: Request, error: Exception) -> JSONResponse:

@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from algorithms.catalogue import CatalogueEntry
 from node.config import Settings
 from node.jobs.accounts import Accounts
+from node.jobs.figures import Figures
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
@@ -31,6 +32,7 @@ class Rooms:
     matching: Matching
     accounts: Accounts
     trail: Trail
+    figures: Callable[[], Figures]
     wake: Callable[[Sequence[Workitem]], None]
 
 

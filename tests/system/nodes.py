@@ -88,11 +88,12 @@ class Node:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(10)
 
-    def run(self, *arguments: object, status: int = 0) -> "subprocess.CompletedProcess[str]":
-        """A command of `ainode` that must end with this exit status."""
+    def run(self, *arguments: object, status: int = 0, given: str = "") -> "subprocess.CompletedProcess[str]":
+        """A command of `ainode` that must end with this exit status; `given` is its standard input."""
         done = subprocess.run(
             [sys.executable, "-m", "node", *map(str, arguments)],
             env=self.settings,
+            input=given,
             capture_output=True,
             text=True,
             check=False,

@@ -131,7 +131,7 @@ def test_with_it_go_its_conflicts_and_the_pictures_of_its_results_wherever_they_
     assert [file.exists() for file in pictures] == [False, False, False]
     assert kept.exists()
     assert [result.role for result in outbox.results("2.25.8")] == ["scores"]
-    assert index.counts()["conflicts"] == 0
+    assert figures(index._engine).conflicts == 0
 
 
 def test_after_a_crash_between_file_and_ledger_it_is_erased_again(spool, items, worklist, retention, index):

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from algorithms import CATALOGUE
 from node.config import Audit, Dicom, Jobs, Settings
 from node.jobs import schema
 from node.jobs.accounts import Accounts
+from node.jobs.figures import figures
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
@@ -46,6 +48,7 @@ def rooms(tmp_path: Path, listening: int) -> Rooms:
         Matching(engine),
         Accounts(engine),
         Trail(tmp_path / "audit.log", Audit()),
+        figures=partial(figures, engine),
         wake=woken.extend,
     )
     engine.dispose()

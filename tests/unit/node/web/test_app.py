@@ -64,9 +64,10 @@ def test_wrong_limits_are_refused(client):
 def test_the_metrics_count_the_ledger_and_name_nobody(client, scheduled):
     scheduled()
     metrics = client.get("/metrics").text
-    assert 'ainode_workitems{state="SCHEDULED"} 1.0' in metrics
-    assert "ainode_instances 2.0" in metrics
-    assert "ainode_studies_complete 1.0" in metrics
+    assert 'ainode_workitems{algorithm="chest-ct-annotation",state="SCHEDULED"} 1.0' in metrics
+    assert "ainode_instances_total 2.0" in metrics
+    assert 'ainode_studies{state="COMPLETE"} 1.0' in metrics
+    assert "ainode_disk_free_bytes" in metrics
 
 
 def test_a_ledger_that_is_away_is_answered_with_503(client, rooms, tmp_path):
