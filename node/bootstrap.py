@@ -25,6 +25,7 @@ from node.config import Settings
 from node.errors import ConfigurationError
 from node.jobs import schema, tasks
 from node.jobs.accounts import Accounts
+from node.jobs.board import Board
 from node.jobs.figures import figures
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
@@ -42,9 +43,13 @@ if TYPE_CHECKING:
     from celery import Celery
     from sqlalchemy import Engine
 
+    from node.web.rooms import Rooms
+
 log = structlog.get_logger()
 
 _STOP_SECONDS = 15
+_LISTENERS_SECONDS = 2
+"""How long pages that listen for events may hold up a stop."""
 _RESTART_SECONDS = 2
 _PR_SET_PDEATHSIG = 1
 _ROUTINE_NICENESS = 10
@@ -209,15 +214,32 @@ def serve(settings: Settings) -> None:
     import uvicorn
 
     from node.web.app import create_app
+
+    require_free(settings.http.host, settings.http.port, "http.port", "AINODE__HTTP__PORT")
+    http = settings.http
+    uvicorn.run(
+        create_app(rooms(build(settings))),
+        host=http.host,
+        port=http.port,
+        ssl_certfile=http.certificate,
+        ssl_keyfile=http.key,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=_LISTENERS_SECONDS,
+    )
+
+
+def rooms(house: House) -> "Rooms":
+    """What the web side needs of a node."""
     from node.web.audit import Trail
     from node.web.rooms import Rooms
 
-    require_free(settings.http.host, settings.http.port, "http.port", "AINODE__HTTP__PORT")
-    house = build(settings)
-    rooms = Rooms(
+    settings = house.settings
+    return Rooms(
         settings,
         house.catalogue,
         house.index,
+        Board(house.engine),
         house.worklist,
         house.outbox,
         house.gallery,
@@ -226,16 +248,6 @@ def serve(settings: Settings) -> None:
         Trail(settings.state / "audit.log", settings.audit),
         figures=partial(figures, house.engine),
         wake=house.wake,
-    )
-    http = settings.http
-    uvicorn.run(
-        create_app(rooms),
-        host=http.host,
-        port=http.port,
-        ssl_certfile=http.certificate,
-        ssl_keyfile=http.key,
-        log_config=None,
-        access_log=False,
     )
 
 

@@ -27,6 +27,7 @@ DOORS = {
         for name in (
             "schema",
             "accounts",
+            "board",
             "index",
             "worklist",
             "outbox",

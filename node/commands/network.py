@@ -15,6 +15,7 @@ from node.commands.console import Config, bar, say, show
 from node.commands.worklist import lacks
 from node.config import Settings
 from node.errors import AINodeError
+from node.jobs.figures import figures
 from node.outbound import delivery
 
 _LOW_SPACE_BYTES = 5 << 30
@@ -58,7 +59,7 @@ def _look(name: str, check: Callable[[], str]) -> dict[str, str]:
 def _checks(settings: Settings) -> Iterator[tuple[str, Callable[[], str]]]:
     house = bootstrap.build(settings)
     yield "state folder", lambda: _space(settings.state)
-    yield "ledger", lambda: f"{sum(house.worklist.counts().values())} workitems"
+    yield "ledger", lambda: f"{sum(figures(house.engine).workitems.values())} workitems"
     yield "broker", house.reach_broker
     yield "routes", lambda: f"{len(house.routes.routes)} in {house.routes.path}"
     yield "algorithms", lambda: ", ".join(CATALOGUE)

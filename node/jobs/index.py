@@ -113,6 +113,12 @@ class Index:
         newest_first = select(studies).order_by(studies.c.last_arrival_at.desc())
         return self._records(newest_first.limit(limit).offset(offset))
 
+    def among(self, study_instance_uids: Sequence[str]) -> list[StudyRecord]:
+        """These studies, in this order."""
+        wanted = select(studies).where(studies.c.study_instance_uid.in_(study_instance_uids))
+        found = {record.study_instance_uid: record for record in self._records(wanted)}
+        return [found[uid] for uid in study_instance_uids if uid in found]
+
     def _records(self, query: Select[Any]) -> list[StudyRecord]:
         """Four queries, however many studies."""
         with self._queries.connect() as connection:

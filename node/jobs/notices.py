@@ -19,8 +19,7 @@ from sqlalchemy import Engine, and_, select, update
 
 from node.config import Settings
 from node.jobs.schema import DatabaseUnavailable, notices, reading
-from node.jobs.workitem import Workitem
-from node.jobs.worklist import backoff
+from node.jobs.workitem import Workitem, backoff
 
 log = structlog.get_logger()
 

@@ -12,8 +12,8 @@ from node.config import Jobs
 from node.errors import LeaseLost
 from node.jobs.schema import deliveries, insert_once, notices, reading, results, workitems
 from node.jobs.urgency import HIGH, lift
-from node.jobs.workitem import Workitem
-from node.jobs.worklist import backoff, held
+from node.jobs.workitem import Workitem, backoff
+from node.jobs.worklist import held
 from node.outbound.equipment import ROLES, EncodedObject, Role, kind_of
 
 PENDING = "PENDING"

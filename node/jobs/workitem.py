@@ -5,9 +5,10 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from node.config import Jobs
 from node.jobs.routing import Match
 
 SCHEDULED = "SCHEDULED"
@@ -119,6 +120,12 @@ def untouched(uid: str, not_before: datetime) -> dict[str, Any]:
         "started_at": None,
         "ended_at": None,
     }
+
+
+def backoff(jobs: Jobs, tries: int) -> timedelta:
+    """How long to wait after so many tries: doubling, an hour at most."""
+    wait = timedelta(seconds=jobs.backoff_seconds * 2 ** min(tries - 1, 20))
+    return min(wait, timedelta(hours=1))
 
 
 def dicom_uid(identity: str) -> str:

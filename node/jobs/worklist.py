@@ -23,8 +23,8 @@ from node.jobs.workitem import (
     COMPLETED,
     IN_PROGRESS,
     SCHEDULED,
-    STATES,
     Workitem,
+    backoff,
     dicom_uid,
     fresh_row,
     input_uid,
@@ -256,6 +256,20 @@ class Worklist:
             if item.lease_until is None or item.lease_until < now:
                 _end(connection, item, CANCELED, now, message=ON_REQUEST, reason=CANCELED_BY_PERSON)
 
+    def raise_priority(self, uid: str) -> Workitem:
+        """Let a workitem that waits be done before others, and at once.
+
+        Raises:
+            NoSuchWorkitem: there is none of that UID.
+            WrongState: it has begun or ended already.
+        """
+        values = {"priority": "stat", "not_before": datetime.now(UTC)}
+        with self._engine.begin() as connection:
+            if (item := _get(connection, uid)).state != SCHEDULED:
+                raise WrongState(f"workitem {uid} is {item.state} already")
+            connection.execute(update(workitems).where(workitems.c.uid == uid).values(**values))
+            return _get(connection, uid)
+
     def rerun(self, uid: str) -> Workitem:
         """A new workitem for the same work; a final one stays as it is (PS3.4 Table CC.1.1-1).
 
@@ -284,19 +298,6 @@ class Worklist:
         query = query.order_by(stat_first, workitems.c.created_at).limit(limit)
         with self._queries.connect() as connection:
             return [Workitem(**row._asdict()) for row in connection.execute(query)]
-
-    def counts(self) -> dict[str, int]:
-        """Workitems by state, for the metrics."""
-        query = select(workitems.c.state, func.count()).group_by(workitems.c.state)
-        with self._queries.connect() as connection:
-            found = {state: int(n) for state, n in connection.execute(query)}
-        return {state: found.get(state, 0) for state in STATES}
-
-
-def backoff(jobs: Jobs, tries: int) -> timedelta:
-    """How long to wait after so many tries: doubling, an hour at most."""
-    wait = timedelta(seconds=jobs.backoff_seconds * 2 ** min(tries - 1, 20))
-    return min(wait, timedelta(hours=1))
 
 
 def _due(now: datetime) -> ColumnElement[bool]:

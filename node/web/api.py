@@ -138,6 +138,15 @@ def rerun(rooms: Entered, uid: str) -> WorkitemOut:
     return _workitem(rooms, fresh)
 
 
+@router.post("/workitems/{uid}/raise", status_code=202)
+def raise_priority(rooms: Entered, uid: str) -> WorkitemOut:
+    """Let a workitem that waits be done before others, and at once."""
+    raised = rooms.worklist.raise_priority(uid)
+    with suppress(Transient):
+        rooms.wake([raised])
+    return _workitem(rooms, raised)
+
+
 @router.post("/workitems/{uid}/cancel", status_code=202)
 def cancel(rooms: Entered, uid: str) -> WorkitemOut:
     """Ask for a workitem to stop."""

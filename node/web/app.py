@@ -1,6 +1,7 @@
 """The web application: pages, JSON, health and metrics, put together."""
 
 import socket
+import sys
 from http import HTTPStatus
 from pathlib import Path
 
@@ -14,10 +15,18 @@ from starlette.staticfiles import StaticFiles
 from node.config import LOOPBACK
 from node.errors import AINodeError, Permanent, Rejected
 from node.jobs.schema import DatabaseUnavailable
-from node.web import api, dicomweb, log_in, metrics, pages, similar, storing
+from node.web import api, dicomweb, events, log_in, metrics, pages, similar, storing
 from node.web.access import Door
+from node.web.events import Pulse
 from node.web.log_in import Patience
 from node.web.rooms import Rooms
+
+_PACKAGES = Path(sys.prefix) / "share/ainode/browser/node_modules"
+_STATIC = {  # the first that fits is taken
+    "/static/htmx": _PACKAGES / "htmx.org/dist",
+    "/static/htmx-sse": _PACKAGES / "htmx-ext-sse/dist",
+    "/static": Path(__file__).parent / "static",
+}
 
 
 def create_app(rooms: Rooms) -> FastAPI:
@@ -33,10 +42,13 @@ def create_app(rooms: Rooms) -> FastAPI:
     settings = rooms.settings
     app.add_middleware(Door, rooms=rooms)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*LOOPBACK, "[::1]", *settings.http.names])
-    app.mount("/static", StaticFiles(directory=Path(__file__).parent / "static"))
+    for name, folder in _STATIC.items():
+        app.mount(name, StaticFiles(directory=folder, check_dir=False))
     app.state.rooms = rooms
     app.state.patience = Patience()
+    app.state.pulse = Pulse(rooms.board)
     app.include_router(log_in.router)
+    app.include_router(events.router)
     app.include_router(api.router)
     app.include_router(similar.router)
     app.include_router(dicomweb.router)

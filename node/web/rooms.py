@@ -9,6 +9,7 @@ from fastapi import Depends, Request
 from algorithms.catalogue import CatalogueEntry
 from node.config import Settings
 from node.jobs.accounts import Accounts
+from node.jobs.board import Board
 from node.jobs.figures import Figures
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
@@ -26,6 +27,7 @@ class Rooms:
     settings: Settings
     catalogue: Mapping[str, CatalogueEntry]
     index: Index
+    board: Board
     worklist: Worklist
     outbox: Outbox
     gallery: Gallery

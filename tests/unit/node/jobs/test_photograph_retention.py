@@ -6,6 +6,7 @@ import pytest
 from node.config import Photographs, Settings
 from node.errors import UnsuitableImage
 from node.inbound.instances import Outcome
+from node.jobs.figures import figures
 from node.jobs.outbox import Result
 from node.jobs.retention import Retention
 from tests import synthetic_photograph

@@ -12,6 +12,7 @@ from algorithms import CATALOGUE
 from node.config import Audit, Dicom, Jobs, Settings
 from node.jobs import schema
 from node.jobs.accounts import Accounts
+from node.jobs.board import Board
 from node.jobs.figures import figures
 from node.jobs.gallery import Gallery
 from node.jobs.index import Index
@@ -42,6 +43,7 @@ def rooms(tmp_path: Path, listening: int) -> Rooms:
         Settings(state=tmp_path, dicom=Dicom(port=listening)),
         CATALOGUE,
         Index(engine),
+        Board(engine),
         Worklist(engine, jobs),
         Outbox(engine, jobs),
         Gallery(engine, tmp_path / "gallery"),

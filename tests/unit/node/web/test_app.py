@@ -115,4 +115,4 @@ def test_the_most_urgent_study_is_on_top_of_the_worklist(client, rooms, schedule
     assert [(i["study_instance_uid"], i["urgency"]) for i in most_urgent] == [("1.2", "HIGH"), ("1.9", None)]
     assert client.get("/api/workitems?sort=size").status_code == 422
     page = client.get("/").text
-    assert '<span class="state HIGH">HIGH</span>' in page
+    assert '<strong class="urgency high">high</strong>' in page
