@@ -35,6 +35,7 @@ from node.jobs.outbox import Outbox
 from node.jobs.reception import Reception
 from node.jobs.retention import Retention
 from node.jobs.routebook import RouteBook
+from node.jobs.verdicts import Verdicts
 from node.jobs.worker import Worker
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
@@ -242,6 +243,7 @@ def rooms(house: House) -> "Rooms":
         Board(house.engine),
         house.worklist,
         house.outbox,
+        Verdicts(house.engine),
         house.gallery,
         house.matching,
         house.accounts,

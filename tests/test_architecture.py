@@ -37,6 +37,7 @@ DOORS = {
             "notices",
             "retention",
             "urgency",
+            "verdicts",
         )
     },
     "alembic": {"node/jobs/schema.py"},

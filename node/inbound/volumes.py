@@ -128,6 +128,21 @@ def read(
     return volume, ordered
 
 
+def plane(header: Dataset) -> Voxels:
+    """Decode one slice, float32 (row, column), with values as in `read`.
+
+    Args:
+        header: of the slice, as `headers` gives it.
+
+    Raises:
+        IncompleteInput: its file is not there any more.
+        UnsuitableImage: its pixels cannot be decoded.
+    """
+    values = np.empty((int(header.Rows), int(header.Columns)), dtype=np.float32)
+    _fill_plane(values, header, _read(Path(str(header.filename)), _PIXEL_KEYWORDS))
+    return values
+
+
 def _read(path: Path, keywords: list[str] | None = None) -> Dataset:
     """Read the header, or only the elements named."""
     try:

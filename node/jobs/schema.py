@@ -269,6 +269,17 @@ tokens = Table(
     Column("expires_at", UtcDateTime, nullable=False),
 )
 
+verdicts = Table(
+    "verdicts",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("workitem_uid", UID, ForeignKey("workitems.uid"), nullable=False, index=True),
+    Column("judgement", String(16), nullable=False),
+    Column("comment", Text, nullable=False),
+    Column("person", String(255), nullable=False),
+    Column("given_at", UtcDateTime, nullable=False),
+)
+
 
 def connect(url: str) -> Engine:
     """Open the ledger; nothing is created yet.

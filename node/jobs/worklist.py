@@ -1,8 +1,7 @@
 """The worklist: workitems with the states and verbs of a Unified Procedure Step (PS3.4 Annex CC).
 
-SCHEDULED -> IN PROGRESS -> COMPLETED or CANCELED; nothing goes back. The node holds the claim, not a
-worker: each try is an attempt with a lease of its own. The attempt's number fences writers off: a
-worker that lost its lease can no longer change the workitem.
+SCHEDULED -> IN PROGRESS -> COMPLETED or CANCELED; nothing goes back. The node holds the claim, not a worker:
+each try is an attempt with a lease, and its number fences off a worker that lost it.
 """
 
 from collections.abc import Mapping, Sequence

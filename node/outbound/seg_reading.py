@@ -128,9 +128,20 @@ def voxels(segmentation: Dataset, frame: Frame, volume: Volume) -> npt.NDArray[n
     """
     size = (int(segmentation.Rows), int(segmentation.Columns))
     steps = _voxel_steps(frame, size, volume)
-    row, column = np.divmod(_set_pixels(segmentation, frame.number, size), size[1])
+    row, column = marked(segmentation, frame)
     index: npt.NDArray[np.intp] = steps[:, :2] @ np.stack([row, column]) + steps[:, 2:]
     return index
+
+
+def marked(segmentation: Dataset, frame: Frame) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns of the pixels that a frame marks.
+
+    Raises:
+        ValueError: its pixels are cut short.
+    """
+    size = (int(segmentation.Rows), int(segmentation.Columns))
+    rows, columns = np.divmod(_set_pixels(segmentation, frame.number, size), size[1])
+    return rows, columns
 
 
 class _Groups:

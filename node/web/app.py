@@ -15,7 +15,7 @@ from starlette.staticfiles import StaticFiles
 from node.config import LOOPBACK
 from node.errors import AINodeError, Permanent, Rejected
 from node.jobs.schema import DatabaseUnavailable
-from node.web import api, dicomweb, events, log_in, metrics, pages, similar, storing
+from node.web import api, dicomweb, events, log_in, metrics, pages, similar, storing, study
 from node.web.access import Door
 from node.web.events import Pulse
 from node.web.log_in import Patience
@@ -54,6 +54,7 @@ def create_app(rooms: Rooms) -> FastAPI:
     app.include_router(dicomweb.router)
     app.include_router(storing.router)
     app.include_router(pages.router)
+    app.include_router(study.router)
     app.add_exception_handler(AINodeError, _refuse)
     app.add_exception_handler(DatabaseUnavailable, _unavailable)
     figures = metrics.registry(rooms)

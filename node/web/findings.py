@@ -13,7 +13,7 @@ _KEPT: Final = 2000
 
 
 def in_words(results: Path, run_uid: str | None) -> str:
-    """The most urgent score, or else what was segmented; empty while nothing is known."""
+    """Scores, segments or regions; empty while nothing is known, and where there is none of these."""
     if run_uid is None:
         return ""
     file = results / run_uid / "findings.json"
@@ -24,7 +24,7 @@ def in_words(results: Path, run_uid: str | None) -> str:
 def _sentence_of(file: Path) -> str:
     found = json.loads(file.read_text())
     parts = [_scores(found["scores"]), _segments(found["segments"]), _others(found)]
-    return "; ".join(part for part in parts if part) or "nothing to report"
+    return "; ".join(part for part in parts if part)
 
 
 def _scores(scores: Sequence[Mapping[str, Any]]) -> str:

@@ -5,24 +5,22 @@ from collections import OrderedDict
 from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
-from starlette.templating import Jinja2Templates
 
 from node.config import LOOPBACK
 from node.jobs.accounts import Person
 from node.web import audit
 from node.web.access import SESSION, address_of, person_of
 from node.web.audit import Code, Event
+from node.web.jinja import TEMPLATES
 from node.web.rooms import Entered, Rooms
 
 router = APIRouter(include_in_schema=False)
 
-_templates = Jinja2Templates(Path(__file__).parent / "templates")
 _FREE: Final = 5
 """Wrong passwords that a name or an address has before it must wait."""
 _WAIT_SECONDS: Final = 30.0
@@ -140,4 +138,4 @@ def _page(
     headers: dict[str, str] | None = None,
 ) -> HTMLResponse:
     told = {"next": _here(after), "wrong": wrong}
-    return _templates.TemplateResponse(request, "log_in.html", told, status_code=status, headers=headers)
+    return TEMPLATES.TemplateResponse(request, "log_in.html", told, status_code=status, headers=headers)

@@ -4,24 +4,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from http import HTTPStatus
-from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Query, Request
 from fastapi.responses import HTMLResponse
-from starlette.templating import Jinja2Templates
 
 from node.jobs.board import Order, View
 from node.jobs.urgency import URGENCIES
 from node.jobs.workitem import STATES
 from node.web import findings
 from node.web.access import person_of
+from node.web.jinja import TEMPLATES
 from node.web.rooms import Entered
 
 router = APIRouter(include_in_schema=False)
 
-_templates = Jinja2Templates(Path(__file__).parent / "templates")
 _DAYS_OF_A_YEAR: Final = 365.25
 
 
@@ -57,7 +55,7 @@ def worklist(
         "age": _age,
         "link": lambda **changes: _link(view, changes),
     }
-    return _templates.TemplateResponse(request, "worklist.html", told)
+    return TEMPLATES.TemplateResponse(request, "worklist.html", told)
 
 
 def _day(text: str) -> date | None:

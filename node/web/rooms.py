@@ -15,6 +15,7 @@ from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
 from node.jobs.outbox import Outbox
+from node.jobs.verdicts import Verdicts
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
 from node.web.audit import Trail
@@ -30,6 +31,7 @@ class Rooms:
     board: Board
     worklist: Worklist
     outbox: Outbox
+    verdicts: Verdicts
     gallery: Gallery
     matching: Matching
     accounts: Accounts

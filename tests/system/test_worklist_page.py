@@ -76,7 +76,7 @@ def test_the_worklist_lives_and_obeys(node: Node, page: Page, tmp_path: Path) ->
 
     page.keyboard.press("j")
     expect(rows.first).to_have_class("chosen")
-    page.keyboard.press("Enter")
+    page.keyboard.press("w")
     expect(rows.first.locator("details")).to_have_attribute("open", "")
     page.keyboard.press("j")
     expect(rows.nth(1)).to_have_class("chosen")

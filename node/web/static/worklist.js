@@ -30,14 +30,16 @@ const keys = {
   n: () => follow("next"),
   p: () => follow("prev"),
   "/": () => document.querySelector("input[name=text]").focus(),
-  Enter: () => {
+  Enter: () => document.querySelector("tr.chosen a.patient")?.click(),
+  w: () => {
     const details = document.querySelector("tr.chosen details");
     if (details) details.open = !details.open;
   },
 };
 
 document.addEventListener("keydown", (event) => {
-  const typing = event.target.closest("input, select, textarea, button, summary, a");
+  const own = event.key === "Enter" ? ", button, summary, a" : "";
+  const typing = event.target.closest(`input, select, textarea${own}`);
   if (event.key === "Escape") document.activeElement.blur();
   if (typing || event.ctrlKey || event.metaKey || event.altKey || !keys[event.key]) return;
   event.preventDefault();
@@ -54,6 +56,11 @@ document.addEventListener("htmx:afterSettle", () => {
   const row = rows().find((each) => each.dataset.study === chosen);
   for (const each of rows()) each.classList.toggle("chosen", each === row);
 });
+
+// Not every result can be drawn; a picture that is not there leaves no gap.
+document.addEventListener("error", (event) => {
+  if (event.target.classList?.contains("thumbnail")) event.target.remove();
+}, true);
 
 document.addEventListener("htmx:responseError", (event) => {
   const { status, responseText } = event.detail.xhr;

@@ -18,6 +18,7 @@ from node.jobs.gallery import Gallery
 from node.jobs.index import Index
 from node.jobs.matching import Matching
 from node.jobs.outbox import Outbox
+from node.jobs.verdicts import Verdicts
 from node.jobs.workitem import Workitem
 from node.jobs.worklist import Worklist
 from node.web.app import create_app
@@ -46,6 +47,7 @@ def rooms(tmp_path: Path, listening: int) -> Rooms:
         Board(engine),
         Worklist(engine, jobs),
         Outbox(engine, jobs),
+        Verdicts(engine),
         Gallery(engine, tmp_path / "gallery"),
         Matching(engine),
         Accounts(engine),
