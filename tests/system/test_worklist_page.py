@@ -1,6 +1,7 @@
 """The worklist in a real browser: it lives, it is searched, and it obeys."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +26,20 @@ priority = "stat"
 [[routes.when]]
 series = "described"
 matches = ".*head.*"
+
+[[routes]]
+name = "at-night"
+algorithm = "ct-retrieval"
+off_peak = "{start:%H:%M}-{end:%H:%M}"
+when = [{{ keyword = "PatientID", equals = "BLOCK-8" }}]
 """
 
 
 @pytest.fixture
 def node(make_node: Callable[..., Node], tmp_path: Path) -> Node:
-    (tmp_path / "routes.toml").write_text(ROUTES)
+    now = datetime.now().astimezone()
+    hours = {"start": now + timedelta(hours=6), "end": now + timedelta(hours=7)}
+    (tmp_path / "routes.toml").write_text(ROUTES.format(**hours))
     return make_node(
         AINODE__ROUTES__FILE=str(tmp_path / "routes.toml"), AINODE__JOBS__LEASE_SECONDS="30"
     ).start()
@@ -71,7 +80,7 @@ def test_the_worklist_lives_and_obeys(node: Node, page: Page, tmp_path: Path) ->
     expect(page.locator(".state.completed")).to_have_count(1, timeout=PATIENCE_MS)
     head(node, tmp_path / "bleeding", BLEEDING)
     expect(rows.first.locator(".urgency.high")).to_be_visible(timeout=PATIENCE_MS)
-    expect(rows.first.locator(".found")).not_to_be_empty()
+    expect(rows.first.locator(".found")).not_to_be_empty(timeout=PATIENCE_MS)
     assert page.evaluate("window.neverReloaded")
 
     page.keyboard.press("j")
@@ -81,14 +90,22 @@ def test_the_worklist_lives_and_obeys(node: Node, page: Page, tmp_path: Path) ->
     page.keyboard.press("j")
     expect(rows.nth(1)).to_have_class("chosen")
 
-    page.get_by_label("Urgency").select_option("HIGH")
+    page.locator("select[name=urgency]").select_option("HIGH")
     page.get_by_role("button", name="Show").click()
     expect(rows).to_have_count(1)
     assert "urgency=HIGH" in page.url
     rows.first.get_by_role("button", name="run again").click()
     expect(rows.first.locator(".item")).to_have_count(2)
-    rows.first.get_by_role("button", name="cancel").click()
-    expect(rows.first.locator(".state.canceled")).to_be_visible(timeout=PATIENCE_MS)
+    expect(rows.first.locator(".superseded")).to_have_count(1)
+
+    write(tmp_path / "other", np.zeros((16, 64, 64), np.float32), (40.0, 7.5, 7.5), 8)
+    node.send(tmp_path / "other")
+    page.get_by_role("link", name="all", exact=True).click()
+    later = rows.filter(has_text="BLOCK-8")
+    expect(later.get_by_text("waits until")).to_be_visible()
+    expect(later.get_by_role("button", name="at once")).to_be_visible()
+    later.get_by_role("button", name="cancel").click()
+    expect(later.locator(".state.canceled")).to_be_visible()
 
     page.keyboard.press("/")
     page.keyboard.type("nobody of this name")
