@@ -11,7 +11,7 @@ from sqlalchemy import Column, Connection, Engine, and_, func, select
 
 from node.jobs.outbox import PENDING
 from node.jobs.schema import attempts, conflicts, deliveries, instances, notices, reading, studies, workitems
-from node.jobs.workitem import COMPLETED, IN_PROGRESS, SCHEDULED
+from node.jobs.workitem import COMPLETED, IN_PROGRESS, LOST, SCHEDULED
 
 _RECENT: Final = 500
 """Completed workitems that durations are taken from."""
@@ -96,7 +96,7 @@ def _undelivered(connection: Connection, now: datetime) -> dict[str, float]:
 
 
 def _lost(connection: Connection) -> int:
-    lost = select(func.count()).select_from(attempts).where(attempts.c.outcome == "the worker was lost")
+    lost = select(func.count()).select_from(attempts).where(attempts.c.outcome == LOST)
     return connection.scalar(lost) or 0
 
 

@@ -17,6 +17,9 @@ COMPLETED = "COMPLETED"
 CANCELED = "CANCELED"
 STATES = (SCHEDULED, IN_PROGRESS, COMPLETED, CANCELED)
 
+LOST = "the worker was lost"
+"""How an attempt ended whose lease ran out."""
+
 
 @dataclass(frozen=True)
 class Workitem:

@@ -21,6 +21,7 @@ from node.jobs.workitem import (
     CANCELED,
     COMPLETED,
     IN_PROGRESS,
+    LOST,
     SCHEDULED,
     Workitem,
     backoff,
@@ -155,7 +156,7 @@ class Worklist:
             connection.execute(
                 update(attempts)
                 .where(attempts.c.workitem_uid == uid, attempts.c.ended_at.is_(None))
-                .values(ended_at=now, outcome="the worker was lost")
+                .values(ended_at=now, outcome=LOST)
             )
             connection.execute(
                 insert(attempts).values(workitem_uid=uid, number=item.attempt, worker=worker, started_at=now)
@@ -390,9 +391,8 @@ def _create(connection: Connection, row: dict[str, Any]) -> str:
 
 def _cancel_request(item: Workitem) -> CancelRequested:
     """Why a workitem is to stop: late images, or somebody's wish."""
-    if item.superseded:
-        return CancelRequested(SUPERSEDED, RESCHEDULED)
-    return CancelRequested(ON_REQUEST, CANCELED_BY_PERSON)
+    why = (SUPERSEDED, RESCHEDULED) if item.superseded else (ON_REQUEST, CANCELED_BY_PERSON)
+    return CancelRequested(*why)
 
 
 def _require_claimed(item: Workitem) -> None:

@@ -1,6 +1,6 @@
 """Slices and what was found on them, as pictures; everything is placed through patient space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from io import BytesIO
 from typing import Any, Final
 
@@ -114,35 +114,3 @@ def thumbnail(ground: Picture, over: Picture, aspect: float, width: int) -> byte
     base.alpha_composite(Image.fromarray(half))
     height = max(1, round(width * aspect * ground.shape[0] / ground.shape[1]))
     return png(np.asarray(base.convert("RGB").resize((width, height), Image.Resampling.BILINEAR)))
-
-
-def sentences(report: Dataset) -> Sequence[tuple[int, str, str]]:
-    """The content of an SR in words: depth, concept and value of each item in order (PS3.3 C.17.3)."""
-    found: list[tuple[int, str, str]] = []
-    _tell(report, 0, found)
-    return found
-
-
-def _tell(content: Dataset, depth: int, found: list[tuple[int, str, str]]) -> None:
-    for item in content.get("ContentSequence", ()):
-        names = item.get("ConceptNameCodeSequence")
-        name = str(names[0].CodeMeaning) if names else str(item.get("ValueType", "reference"))
-        found.append((depth, name, _value(item)))
-        _tell(item, depth + 1, found)
-
-
-def _value(item: Dataset) -> str:
-    kind = item.get("ValueType")
-    if kind == "CODE":
-        return str(item.ConceptCodeSequence[0].CodeMeaning)
-    if kind == "NUM" and item.get("MeasuredValueSequence"):
-        measured = item.MeasuredValueSequence[0]
-        return f"{measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeMeaning}"
-    if kind == "IMAGE":
-        reference = item.ReferencedSOPSequence[0]
-        number = reference.get("ReferencedSegmentNumber")
-        return f"image {reference.ReferencedSOPInstanceUID}" + (f", segment {number}" if number else "")
-    for keyword in ("TextValue", "UID", "DateTime", "Date", "Time", "PersonName"):
-        if keyword in item:
-            return str(item[keyword].value)
-    return ""

@@ -1,10 +1,12 @@
-"""What was found, in words for the worklist; read from the `findings.json` of a run."""
+"""What was found, in words: a line for the worklist, and a whole structured report."""
 
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
+
+from pydicom import Dataset
 
 from node.jobs.urgency import most_urgent
 
@@ -48,3 +50,35 @@ def _segments(segments: Sequence[Mapping[str, Any]]) -> str:
 def _others(found: Mapping[str, Any]) -> str:
     regions = [region["name"] for region in found["regions"]]
     return ", ".join(regions) if regions and not found["segments"] else ""
+
+
+def sentences(report: Dataset) -> Sequence[tuple[int, str, str]]:
+    """The content of an SR in words: depth, concept and value of each item in order (PS3.3 C.17.3)."""
+    found: list[tuple[int, str, str]] = []
+    _tell(report, 0, found)
+    return found
+
+
+def _tell(content: Dataset, depth: int, found: list[tuple[int, str, str]]) -> None:
+    for item in content.get("ContentSequence", ()):
+        names = item.get("ConceptNameCodeSequence")
+        name = str(names[0].CodeMeaning) if names else str(item.get("ValueType", "reference"))
+        found.append((depth, name, _value(item)))
+        _tell(item, depth + 1, found)
+
+
+def _value(item: Dataset) -> str:
+    kind = item.get("ValueType")
+    if kind == "CODE":
+        return str(item.ConceptCodeSequence[0].CodeMeaning)
+    if kind == "NUM" and item.get("MeasuredValueSequence"):
+        measured = item.MeasuredValueSequence[0]
+        return f"{measured.NumericValue} {measured.MeasurementUnitsCodeSequence[0].CodeMeaning}"
+    if kind == "IMAGE":
+        reference = item.ReferencedSOPSequence[0]
+        number = reference.get("ReferencedSegmentNumber")
+        return f"image {reference.ReferencedSOPInstanceUID}" + (f", segment {number}" if number else "")
+    for keyword in ("TextValue", "UID", "DateTime", "Date", "Time", "PersonName"):
+        if keyword in item:
+            return str(item[keyword].value)
+    return ""

@@ -11,7 +11,6 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from node.config import LOOPBACK
 from node.jobs.accounts import Person
 from node.web import audit
 from node.web.access import SESSION, address_of, person_of
@@ -115,7 +114,7 @@ def entered(rooms: Rooms, person: Person, after: str) -> Response:
         max_age=int(lasting.total_seconds()),
         httponly=True,
         samesite="lax",
-        secure=rooms.settings.http.host not in LOOPBACK,
+        secure=bool(rooms.settings.http.names),  # then it is reached from elsewhere, by HTTPS
     )
     return answer
 

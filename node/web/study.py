@@ -14,7 +14,7 @@ from node.errors import AINodeError
 from node.jobs.outbox import Result
 from node.jobs.verdicts import Judgement
 from node.jobs.workitem import Workitem
-from node.web import drawing, viewing
+from node.web import drawing, findings, viewing
 from node.web.access import person_of
 from node.web.jinja import TEMPLATES
 from node.web.rooms import Entered, Rooms
@@ -140,10 +140,11 @@ def _of(rooms: Rooms, study_instance_uid: str, uid: str) -> Workitem:
 def _told(rooms: Rooms, item: Workitem) -> dict[str, Any]:
     """What the page says of a workitem."""
     results = rooms.outbox.results(item.run_uid)
+    found = _findings(rooms, item)
     told: dict[str, Any] = {
         "results": results,
         "verdicts": rooms.verdicts.of(item.uid),
-        "findings": _findings(rooms, item),
+        "findings": found,
         "reports": _reports(rooms, results),
         "drawn": None,
         "why_not_drawn": "",
@@ -153,7 +154,7 @@ def _told(rooms: Rooms, item: Workitem) -> dict[str, Any]:
         drawn = _drawn(rooms, item)
     except (HTTPException, AINodeError) as error:
         return told | {"why_not_drawn": getattr(error, "detail", str(error))}
-    keys = [*drawn.keys, *_places(drawn.stack, told["findings"])]
+    keys = [*drawn.keys, *_places(drawn.stack, found)]
     first = keys[0].number if keys else len(drawn.stack.headers) // 2
     return told | {"drawn": drawn, "keys": keys, "first": first}
 
@@ -188,7 +189,7 @@ def _findings(rooms: Rooms, item: Workitem) -> Mapping[str, Any]:
 def _reports(rooms: Rooms, results: Sequence[Result]) -> dict[str, Sequence[tuple[int, str, str]]]:
     """The structured reports in words, by role."""
     return {
-        each.role: drawing.sentences(dcmread(rooms.settings.results / each.path))
+        each.role: findings.sentences(dcmread(rooms.settings.results / each.path))
         for each in results
         if each.kind == "sr"
     }

@@ -11,11 +11,8 @@ OTHER = "another long one"
 
 
 @pytest.fixture
-def accounts(tmp_path):
-    engine = schema.connect(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    schema.migrate(engine)
-    yield Accounts(engine)
-    engine.dispose()
+def accounts(engine):
+    return Accounts(engine)
 
 
 def test_a_user_is_known_by_name_and_password_alone(accounts):

@@ -6,26 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import update
 
-from node.config import Jobs
 from node.errors import Permanent
 from node.jobs import schema
 from node.jobs.board import PAGE, Board, View
 from node.jobs.index import Index
-from node.jobs.worklist import Worklist
 from tests.unit.node.jobs.arrivals import arrival, wanted
-
-
-@pytest.fixture
-def engine(tmp_path):
-    engine = schema.connect(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    schema.migrate(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
-def worklist(engine):
-    return Worklist(engine, Jobs())
 
 
 def arrive(engine, number, *, modality="CT", minutes=0, **attributes):

@@ -12,14 +12,6 @@ from tests.unit.node.jobs.arrivals import arrival, wanted
 
 
 @pytest.fixture
-def engine(tmp_path):
-    engine = schema.connect(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    schema.migrate(engine)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture
 def worklist(engine):
     Index(engine).record([arrival(1), arrival(2)])
     worklist = Worklist(engine, Jobs())

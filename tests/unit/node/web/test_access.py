@@ -141,8 +141,12 @@ def test_every_answer_keeps_browsers_careful(stranger):
         assert "frame-ancestors 'self'" in headers["content-security-policy"]
 
 
-def test_to_release_from_quarantine_is_for_an_admin():
-    assert required("POST", "/api/quarantine/1.2/release") == "admin"
+@pytest.mark.parametrize(
+    ("method", "path", "role"),
+    [("GET", "/", "viewer"), ("POST", "/log-out", "viewer"), ("POST", "/dicom-web/studies", "reviewer")],
+)
+def test_to_look_asks_for_less_than_to_act(method, path, role):
+    assert required(method, path) == role
 
 
 @given(role=st.sampled_from(ROLES), wanted=st.sampled_from(ROLES))

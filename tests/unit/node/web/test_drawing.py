@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from pydicom import Dataset
-from pydicom.sr.codedict import codes
 
 from node.outbound.window import Window
 from node.web import drawing
@@ -85,31 +84,3 @@ def test_a_thumbnail_has_the_shape_of_the_patient_and_shows_what_was_found():
 @pytest.mark.parametrize(("strength", "seen"), [(0.0, 0), (0.05, 0), (1.0, 255), (7.0, 255)])
 def test_faint_saliency_is_not_shown(strength, seen):
     assert drawing.heat(np.full((1, 1), strength))[0, 0, 3] == seen
-
-
-def test_a_report_is_told_in_its_order_and_depth():
-    def item(kind, meaning, **values):
-        content = Dataset()
-        content.ValueType = kind
-        content.ConceptNameCodeSequence = [Dataset()]
-        content.ConceptNameCodeSequence[0].CodeMeaning = meaning
-        for keyword, value in values.items():
-            setattr(content, keyword, value)
-        return content
-
-    report, unit, measured, coded = Dataset(), Dataset(), Dataset(), Dataset()
-    unit.CodeMeaning, coded.CodeMeaning = "milliliter", codes.SCT.Lung.meaning
-    measured.NumericValue, measured.MeasurementUnitsCodeSequence = "3.5", [unit]
-    group = item("CONTAINER", "Measurement Group")
-    group.ContentSequence = [
-        item("NUM", "Volume", MeasuredValueSequence=[measured]),
-        item("CODE", "Finding", ConceptCodeSequence=[coded]),
-        item("TEXT", "Comment", TextValue="<b>"),
-    ]
-    report.ContentSequence = [group]
-    assert drawing.sentences(report) == [
-        (0, "Measurement Group", ""),
-        (1, "Volume", "3.5 milliliter"),
-        (1, "Finding", "Lung"),
-        (1, "Comment", "<b>"),
-    ]
