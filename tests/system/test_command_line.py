@@ -72,7 +72,7 @@ def test_wrong_use_ends_with_a_sentence(
         ('[dicom]\nmax_associations = "many"', "dicom.max_associations"),
         ("[dicom]\nprot = 104", "dicom.prot"),
         ('[dicom]\nhost = "0.0.0.0"', "calling_ae_titles"),
-        ('[http]\nhost = "0.0.0.0"', "log-in"),
+        ('[http]\nhost = "0.0.0.0"', "access.log_in"),
         ('[ledger]\nurl = "nonsense"', "ledger.url"),
         ('[[destinations]]\nname = "pacs"', "dicomweb_url"),
     ],
